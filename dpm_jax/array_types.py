@@ -1,0 +1,16 @@
+"""Names for the arrays of this project, so that signatures read like the paper.
+
+``*event`` is the shape of one example: ``(2,)`` for the swiss roll, ``(20,)`` for a
+heartbeat. Functions see one example; callers ``vmap`` over batches and steps.
+"""
+
+from jaxtyping import Array, Bool, Float, Int, Key
+
+Scalar = Float[Array, ""]
+Step = Int[Array, ""]  # t = 1..T, as in the paper
+Event = Float[Array, "*event"]
+PerStep = Float[Array, " T"]  # step t is at index t-1
+PRNGKey = Key[Array, ""]
+ReadOut = Float[Array, "*event channels"]
+
+__all__ = ["Array", "Bool", "Event", "Float", "Int", "PRNGKey", "PerStep", "ReadOut", "Scalar", "Step"]

@@ -1,0 +1,146 @@
+"""K, the lower bound on log p(x_0) (eq. 13-14, App. B), and the path weights behind it (eq. 9).
+
+Reported bounds are true bounds. With the forward kernel as the fixed last reverse step,
+detailed balance makes the t = 1 term analytic,
+
+    E_q log T_π(x_0 | x_1; β_1) = log π(x_0) + KL(q(x_1 | x_0) ‖ π),
+
+and the whole bound, for one example and in nats, is
+
+    K = -Σ_{t=2..T} E_q KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t))
+        - KL(q(x_T | x_0) ‖ π) + E_q log p(x_0 | x_1)  ≤  log p(x_0).
+
+Eq. 14 replaces the example's own -E_q log π(x_t) by H_p(X_T); the two agree in the mean
+over data whose second moment (activity, for bits) is that of π.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
+from dpm_jax.process import Process
+from dpm_jax.schedule import at, times
+
+
+class Bound(NamedTuple):
+    """The terms of one example's bound, nats; every field gains the axes of a ``vmap``."""
+
+    step_kl: Float[Array, " T-1"]  # t = 2..T; a sampled-t estimate has one entry, for the sum
+    prior_kl: Scalar  # KL(q(x_T | x_0) ‖ π)
+    last_step: Scalar  # E_q log p(x_0 | x_1)
+    null: Scalar  # log π(x_0), of which L_null is the mean
+    entropy_first: Scalar  # H_q(X_1 | X_0)
+    entropy_last: Scalar  # H_q(X_T | X_0)
+    entropy_prior: Scalar  # H_p(X_T)
+
+    @property
+    def K(self) -> Array:
+        """The true bound: K ≤ log p(x_0)."""
+        return self.last_step - self.prior_kl - self.step_kl.sum(-1)
+
+    @property
+    def K_eq14(self) -> Array:
+        """Eq. 14 with the paper's fixed last step, whatever this process's last step is."""
+        return self.entropy_last - self.entropy_first - self.entropy_prior - self.step_kl.sum(-1)
+
+
+def step_kl(process: Process, x0: Event, t: Step, noise: Event) -> Scalar:
+    """KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) at x_t = transport(q(x_t | x_0), noise), nats.
+
+    t = 2..T. Only x_t is sampled; averaged over noise it is a term of eq. 14.
+    """
+    kernel, c = process.kernel, at(process.schedule, t)
+    xt = kernel.transport(kernel.marginal(x0, c.log_alpha_bar), noise)
+    q = kernel.posterior(x0, xt, c.beta, c.log_alpha_bar_prev)
+    return kernel.kl(q, process.reverse(xt, t, c))
+
+
+def all_steps(process: Process, x0: Event, noise: Float[Array, "T *event"]) -> Bound:
+    """The bound of one example with every step summed; ``noise[t-1]`` makes x_t."""
+    t = times(process.schedule)
+    kls = jax.vmap(lambda t, eps: step_kl(process, x0, t, eps))(t, noise[1:])
+    return _with_boundary(process, x0, noise[0], kls)
+
+
+def sampled_step(
+    process: Process, x0: Event, t: Step, noise: Float[Array, "2 *event"]
+) -> Bound:
+    """An unbiased estimate of the bound from one step t, uniform on 2..T.
+
+    ``step_kl`` is (T-1) KL_t. ``noise[0]`` makes x_1, ``noise[1]`` makes x_t.
+    """
+    kl = (process.schedule.steps - 1) * step_kl(process, x0, t, noise[1])
+    return _with_boundary(process, x0, noise[0], kl[None])
+
+
+def _with_boundary(
+    process: Process, x0: Event, noise: Event, step_kl: Float[Array, " steps"]
+) -> Bound:
+    kernel, schedule = process.kernel, process.schedule
+    prior = kernel.prior(x0.shape)
+    first = kernel.marginal(x0, schedule.log_alpha_bar[0])
+    last = kernel.marginal(x0, schedule.log_alpha_bar[-1])
+    null = kernel.log_prob(prior, x0)
+    if process.learned_last_step:
+        x1 = kernel.transport(first, noise)
+        last_step = kernel.log_prob(process.last_step(x1), x0)
+    else:
+        last_step = null + kernel.kl(first, prior)
+    return Bound(
+        step_kl=step_kl,
+        prior_kl=kernel.kl(last, prior),
+        last_step=last_step,
+        null=null,
+        entropy_first=kernel.entropy(first),
+        entropy_last=kernel.entropy(last),
+        entropy_prior=kernel.entropy(prior),
+    )
+
+
+def stratified_times(key: PRNGKey, count: int, steps: int) -> Int[Array, " count"]:
+    """``count`` steps t = 2..T, each uniform, jointly spread evenly over the range.
+
+    One shared offset, one point per stratum, in random order: averaged over a batch, the
+    estimate of ``sampled_step`` has a smaller variance than with independent steps.
+    """
+    offset_key, order_key = jax.random.split(key)
+    points = (jnp.arange(count) + jax.random.uniform(offset_key)) / count
+    t = 2 + jnp.floor(points * (steps - 1)).astype(int)
+    # (count - 1 + u)/count can round up to 1 in float32.
+    return jax.random.permutation(order_key, jnp.minimum(t, steps))
+
+
+def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
+    """log of p(x_T) ∏ p(x_{t-1} | x_t)/q(x_t | x_{t-1}) along one forward path (eq. 9), nats.
+
+    Its mean over paths is K, its log-mean-exp tends to log p(x_0).
+    """
+    kernel, schedule = process.kernel, process.schedule
+
+    def forward(x: Event, t: Step) -> tuple[Event, Scalar]:
+        q = kernel.step(x, at(schedule, t).beta)
+        x_next = kernel.transport(q, kernel.noise(jax.random.fold_in(key, t), x.shape))
+        return x_next, kernel.log_prob(q, x_next)
+
+    def add_step(carry: tuple[Event, Scalar], t: Step) -> tuple[tuple[Event, Scalar], None]:
+        x, log_weight = carry
+        x_next, log_q = forward(x, t)
+        log_p = kernel.log_prob(process.reverse(x_next, t, at(schedule, t)), x)
+        return (x_next, log_weight + log_p - log_q), None
+
+    x1, log_q = forward(x0, jnp.asarray(1))
+    log_weight = kernel.log_prob(process.last_step(x1), x0) - log_q
+    (xT, log_weight), _ = jax.lax.scan(add_step, (x1, log_weight), times(schedule))
+    return log_weight + kernel.log_prob(kernel.prior(x0.shape), xT)
+
+
+def importance_weighted(process: Process, x0: Event, key: PRNGKey, paths: int) -> Scalar:
+    """log of the mean weight of ``paths`` paths: a bound between K and log p(x_0), nats.
+
+    Its expectation rises to log p(x_0) with the number of paths.
+    """
+    keys = jax.random.split(key, paths)
+    log_weights = jax.vmap(lambda k: path_log_weight(process, x0, k))(keys)
+    return jax.nn.logsumexp(log_weights) - jnp.log(paths)

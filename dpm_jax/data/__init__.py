@@ -1,0 +1,1 @@
+"""Data: NumPy only, one file per dataset, all returning the same ``Dataset``."""

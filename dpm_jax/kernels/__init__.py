@@ -1,0 +1,1 @@
+"""Forward physics, in jax only: the Gaussian and the binomial diffusion kernel."""

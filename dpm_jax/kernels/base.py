@@ -1,0 +1,45 @@
+"""The interface that both diffusion kernels share.
+
+A kernel is the physics of one kind of data: how noise enters (paper, Table App.1) and
+the analytic quantities that follow. Everything above this room is written once, against
+this tuple. All functions see **one example and scalar coefficients**, return
+distributions rather than samples, and give information in nats, summed over the event.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dpm_jax.array_types import Event, PRNGKey, Scalar
+
+Distribution = Any
+"""A pytree of arrays: ``gaussian.Normal`` or ``binomial.Bernoulli``."""
+
+
+class Kernel(NamedTuple):
+    """A Markov diffusion kernel T_π and what is analytic about it.
+
+    Attributes:
+        prior: ``prior(shape)`` is π(x), the equilibrium distribution.
+        step: ``step(x, beta)`` is q(x_t | x_{t-1}), which is also T_π in reverse.
+        marginal: ``marginal(x0, log_alpha_bar)`` is q(x_t | x_0).
+        posterior: ``posterior(x0, xt, beta, log_alpha_bar_prev)`` is q(x_{t-1} | x_t, x_0).
+        log_prob: ``log_prob(dist, x)``, nats.
+        entropy: ``entropy(dist)``, nats.
+        step_entropy: ``step_entropy(dist, beta)`` is the mean of H[step(x, beta)] over
+            x ~ dist, nats.
+        kl: ``kl(q, p)``, nats.
+        noise: ``noise(key, shape)`` draws the randomness that ``transport`` takes.
+        transport: ``transport(dist, noise)`` is a sample: a function of both, so that holding
+            the noise while differentiating by β *is* the paper's frozen noise (§2.4.1).
+    """
+
+    prior: Callable[[tuple[int, ...]], Distribution]
+    step: Callable[[Event, Scalar], Distribution]
+    marginal: Callable[[Event, Scalar], Distribution]
+    posterior: Callable[[Event, Event, Scalar, Scalar], Distribution]
+    log_prob: Callable[[Distribution, Event], Scalar]
+    entropy: Callable[[Distribution], Scalar]
+    step_entropy: Callable[[Distribution, Scalar], Scalar]
+    kl: Callable[[Distribution, Distribution], Scalar]
+    noise: Callable[[PRNGKey, tuple[int, ...]], Event]
+    transport: Callable[[Distribution, Event], Event]

@@ -1,0 +1,117 @@
+"""Binomial diffusion: bits forget their value and fall back to activity p₀.
+
+Paper, Table App.1, right column. Bits are the floats 0.0 and 1.0. Probabilities live in
+logits throughout: near the data they come within 1e-4 of 0 and 1, where p itself has
+lost the digits that a KL needs.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import log_sigmoid, sigmoid
+
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar
+from dpm_jax.kernels.base import Kernel
+
+
+class Bernoulli(NamedTuple):
+    """Independent bits, one per component of an event; ``logits`` = log p/(1-p)."""
+
+    logits: Float[Array, "*event"]
+
+
+def prior(shape: tuple[int, ...], *, activity: float) -> Bernoulli:
+    """π(x) = ∏ B(x_i; p₀)."""
+    return Bernoulli(jnp.full(shape, jnp.log(activity) - jnp.log1p(-activity)))
+
+
+def step(x: Event, beta: Scalar, *, activity: float) -> Bernoulli:
+    """q(x_t | x_{t-1}) = B(x_{t-1} (1-β_t) + p₀ β_t)."""
+    # B's parameter is 1 - β(1-p₀) after a one and p₀β after a zero.
+    after_one = jnp.log1p(-beta * (1 - activity)) - jnp.log(beta * (1 - activity))
+    after_zero = jnp.log(beta * activity) - jnp.log1p(-beta * activity)
+    return Bernoulli(jnp.where(x > 0.5, after_one, after_zero))
+
+
+def marginal(x0: Event, log_alpha_bar: Scalar, *, activity: float) -> Bernoulli:
+    """q(x_t | x_0) = B(ᾱ_t x_0 + p₀ (1-ᾱ_t)): one step of rate 1-ᾱ_t."""
+    return step(x0, -jnp.expm1(log_alpha_bar), activity=activity)
+
+
+def log_likelihood_ratio(xt: Event, beta: Scalar, *, activity: float) -> Event:
+    """log q(x_t | x_{t-1}=1) - log q(x_t | x_{t-1}=0), per bit, after a step of rate β."""
+    seen_one = jnp.log1p(-beta * (1 - activity)) - jnp.log(beta * activity)
+    seen_zero = jnp.log(beta * (1 - activity)) - jnp.log1p(-beta * activity)
+    return jnp.where(xt > 0.5, seen_one, seen_zero)
+
+
+def posterior(
+    x0: Event, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar, *, activity: float
+) -> Bernoulli:
+    """q(x_{t-1} | x_t, x_0) by Bayes: prior odds q(x_{t-1} | x_0) times the likelihood ratio."""
+    before = marginal(x0, log_alpha_bar_prev, activity=activity)
+    return Bernoulli(before.logits + log_likelihood_ratio(xt, beta, activity=activity))
+
+
+def log_prob(dist: Bernoulli, x: Event) -> Scalar:
+    """Σ log B(x_i; p_i), nats."""
+    return jnp.sum(log_sigmoid(jnp.where(x > 0.5, dist.logits, -dist.logits)))
+
+
+def entropy(dist: Bernoulli) -> Scalar:
+    """Σ h(p_i), nats."""
+    return jnp.sum(_bit_entropy(dist.logits))
+
+
+def step_entropy(dist: Bernoulli, beta: Scalar, *, activity: float) -> Scalar:
+    """E_{x ~ dist} H[q(x_t | x_{t-1} = x)], exact because each bit has two values; nats."""
+    ones, zeros = jnp.ones_like(dist.logits), jnp.zeros_like(dist.logits)
+    after_one = _bit_entropy(step(ones, beta, activity=activity).logits)
+    after_zero = _bit_entropy(step(zeros, beta, activity=activity).logits)
+    return jnp.sum(sigmoid(dist.logits) * after_one + sigmoid(-dist.logits) * after_zero)
+
+
+def kl(q: Bernoulli, p: Bernoulli) -> Scalar:
+    """KL(q ‖ p) = Σ q log(q/p) + (1-q) log((1-q)/(1-p)), nats."""
+    ones = sigmoid(q.logits) * (log_sigmoid(q.logits) - log_sigmoid(p.logits))
+    zeros = sigmoid(-q.logits) * (log_sigmoid(-q.logits) - log_sigmoid(-p.logits))
+    return jnp.sum(ones + zeros)
+
+
+def noise(key: PRNGKey, shape: tuple[int, ...]) -> Event:
+    """Uniform noise for ``transport``."""
+    return jax.random.uniform(key, shape)
+
+
+def transport(dist: Bernoulli, noise: Event) -> Event:
+    """x = 1[u < p]: a sample. Its zero gradient is why the paper fixes β for bits."""
+    return (noise < sigmoid(dist.logits)).astype(dist.logits.dtype)
+
+
+def _bit_entropy(logits: Event) -> Event:
+    # -p log p - (1-p) log(1-p)
+    return -sigmoid(logits) * log_sigmoid(logits) - sigmoid(-logits) * log_sigmoid(-logits)
+
+
+def kernel(activity: float) -> Kernel:
+    """The binomial kernel whose equilibrium bits are one with probability ``activity`` (p₀).
+
+    Raises:
+        ValueError: if ``activity`` is not in (0, 1).
+    """
+    if not 0 < activity < 1:
+        raise ValueError(f"activity must lie in (0, 1), got {activity}")
+    return Kernel(
+        prior=partial(prior, activity=activity),
+        step=partial(step, activity=activity),
+        marginal=partial(marginal, activity=activity),
+        posterior=partial(posterior, activity=activity),
+        log_prob=log_prob,
+        entropy=entropy,
+        step_entropy=partial(step_entropy, activity=activity),
+        kl=kl,
+        noise=noise,
+        transport=transport,
+    )

@@ -1,0 +1,99 @@
+"""Gaussian diffusion: real data slide towards N(0, I) (paper, Table App.1, left column)."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar
+from dpm_jax.kernels.base import Kernel
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Normal(NamedTuple):
+    """Independent normals, one per component of an event."""
+
+    mean: Float[Array, "*event"]
+    variance: Float[Array, "*#event"]
+
+
+def prior(shape: tuple[int, ...]) -> Normal:
+    """π(x) = N(0, I)."""
+    return Normal(jnp.zeros(shape), jnp.ones(shape))
+
+
+def step(x: Event, beta: Scalar) -> Normal:
+    """q(x_t | x_{t-1}) = N(√(1-β_t) x_{t-1}, β_t I)."""
+    return Normal(jnp.sqrt(1 - beta) * x, jnp.broadcast_to(beta, x.shape))
+
+
+def marginal(x0: Event, log_alpha_bar: Scalar) -> Normal:
+    """q(x_t | x_0) = N(√ᾱ_t x_0, (1-ᾱ_t) I)."""
+    # -expm1(log ᾱ) is 1 - ᾱ, exact where ᾱ is close to 1 (the first steps).
+    variance = -jnp.expm1(log_alpha_bar)
+    return Normal(jnp.exp(0.5 * log_alpha_bar) * x0, jnp.broadcast_to(variance, x0.shape))
+
+
+def posterior(x0: Event, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar) -> Normal:
+    """q(x_{t-1} | x_t, x_0), normal by Bayes (paper, Table App.1).
+
+    mean     = [√ᾱ_{t-1} β_t x_0 + √(1-β_t) (1-ᾱ_{t-1}) x_t] / (1-ᾱ_t)
+    variance = β_t (1-ᾱ_{t-1}) / (1-ᾱ_t)
+    """
+    unexplained = -jnp.expm1(log_alpha_bar_prev)  # 1 - ᾱ_{t-1}
+    # 1 - ᾱ_t = 1 - ᾱ_{t-1}(1-β_t), written as a sum of positive terms: no cancellation.
+    total = unexplained + jnp.exp(log_alpha_bar_prev) * beta
+    weight_x0 = jnp.exp(0.5 * log_alpha_bar_prev) * beta / total
+    weight_xt = jnp.sqrt(1 - beta) * unexplained / total
+    variance = beta * unexplained / total
+    return Normal(weight_x0 * x0 + weight_xt * xt, jnp.broadcast_to(variance, x0.shape))
+
+
+def log_prob(dist: Normal, x: Event) -> Scalar:
+    """log N(x; mean, variance), nats, summed over the event."""
+    deviation = (x - dist.mean) ** 2 / dist.variance
+    return -0.5 * jnp.sum(LOG_2PI + jnp.log(dist.variance) + deviation)
+
+
+def entropy(dist: Normal) -> Scalar:
+    """H = Σ ½ log(2πe σ²), nats (differential: may be negative)."""
+    log_variance = jnp.broadcast_to(jnp.log(dist.variance), dist.mean.shape)
+    return 0.5 * jnp.sum(LOG_2PI + 1 + log_variance)
+
+
+def step_entropy(dist: Normal, beta: Scalar) -> Scalar:
+    """E_x H[q(x_t | x_{t-1} = x)] = D/2 log(2πe β), whatever x is; nats."""
+    return entropy(step(dist.mean, beta))
+
+
+def kl(q: Normal, p: Normal) -> Scalar:
+    """KL(q ‖ p) = ½ Σ [σ_q²/σ_p² - 1 - log(σ_q²/σ_p²) + (μ_q-μ_p)²/σ_p²], nats."""
+    log_ratio = jnp.log(q.variance) - jnp.log(p.variance)
+    # expm1(r) - r is e^r - 1 - r without the cancellation at r = 0.
+    return 0.5 * jnp.sum(jnp.expm1(log_ratio) - log_ratio + (q.mean - p.mean) ** 2 / p.variance)
+
+
+def noise(key: PRNGKey, shape: tuple[int, ...]) -> Event:
+    """Standard normal noise for ``transport``."""
+    return jax.random.normal(key, shape)
+
+
+def transport(dist: Normal, noise: Event) -> Event:
+    """x = μ + σ ε: a sample, differentiable in the distribution for fixed ε."""
+    return dist.mean + jnp.sqrt(dist.variance) * noise
+
+
+KERNEL = Kernel(
+    prior=prior,
+    step=step,
+    marginal=marginal,
+    posterior=posterior,
+    log_prob=log_prob,
+    entropy=entropy,
+    step_entropy=step_entropy,
+    kl=kl,
+    noise=noise,
+    transport=transport,
+)

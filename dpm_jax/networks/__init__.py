@@ -1,0 +1,1 @@
+"""Networks: the only rooms that import flax. Everyone else sees ``apply(params, x, t)``."""

@@ -1,0 +1,56 @@
+"""Read-outs that depend on t: one per step (App. D.1), or a blend of bumps (eq. 62-63)."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn import softmax
+
+from dpm_jax.array_types import Array, Float, Step
+from dpm_jax.process import Network
+
+ZERO = nn.initializers.zeros_init()
+
+
+def bumps(t: Step, steps: int, count: int) -> Float[Array, " count"]:
+    """g_j(t) = softmax_j(-(t-τ_j)²/(2w²)), centres τ_j evenly spaced in (0, T), w their spacing."""
+    spacing = steps / count
+    centres = spacing * (jnp.arange(count) + 0.5)
+    return softmax(-((t - centres) ** 2) / (2 * spacing**2))
+
+
+class PerStep(nn.Module):
+    """A separate linear read-out for every step, starting at zero."""
+
+    steps: int
+    features: int
+
+    @nn.compact
+    def __call__(self, h: Float[Array, " hidden"], t: Step) -> Float[Array, " features"]:
+        kernel = self.param("kernel", ZERO, (self.steps, h.shape[-1], self.features))
+        bias = self.param("bias", ZERO, (self.steps, self.features))
+        return h @ kernel[t - 1] + bias[t - 1]
+
+
+class Bumps(nn.Module):
+    """z = Σ_j y_j g_j(t) with linear read-outs y_j (eq. 62-63), starting at zero."""
+
+    steps: int
+    features: int
+    count: int
+
+    @nn.compact
+    def __call__(self, h: Float[Array, " hidden"], t: Step) -> Float[Array, " features"]:
+        y = nn.Dense(self.count * self.features, kernel_init=ZERO)(h)
+        return bumps(t, self.steps, self.count) @ y.reshape(self.count, self.features)
+
+
+def as_network(module: nn.Module, event_shape: tuple[int, ...]) -> Network:
+    """A flax module ``module(x, t)`` as the pure functions that the rest of the project sees."""
+
+    def init(key: Array) -> dict:
+        return module.init(key, jnp.zeros(event_shape), jnp.asarray(1))["params"]
+
+    def apply(params: dict, x: Float[Array, "*event"], t: Step) -> Array:
+        readout: Array = module.apply({"params": params}, x, t)
+        return readout
+
+    return Network(init, apply)

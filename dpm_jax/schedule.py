@@ -1,0 +1,129 @@
+"""Diffusion rates β_1..β_T from parameters (§2.4.1).
+
+The only room that knows that step t is stored at index t-1. A ``ScheduleFamily`` turns its
+parameters, possibly none, into a ``Schedule``; the parameters sit beside the network's, so
+β is learned by the same optimiser.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import log_sigmoid, sigmoid
+
+from dpm_jax.array_types import Array, Float, PerStep, Scalar, Step
+
+MIN_LOG_SNR = -8.0
+"""Floor of the learned log-SNR at t = T: there x_T holds under e^-8 nats of x_0 a dimension."""
+
+
+class Schedule(NamedTuple):
+    """The rates of one diffusion: β_t and log ᾱ_t = Σ_{s≤t} log(1-β_s), t = 1..T."""
+
+    beta: PerStep
+    log_alpha_bar: PerStep
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.beta.shape[0]
+
+
+class Coefficients(NamedTuple):
+    """What the kernels need to know of step t."""
+
+    beta: Scalar
+    log_alpha_bar: Scalar
+    log_alpha_bar_prev: Scalar
+
+
+class ScheduleFamily(NamedTuple):
+    """Schedules indexed by parameters: ``apply(init())`` is the starting schedule."""
+
+    init: Callable[[], dict[str, Array]]
+    apply: Callable[[Any], Schedule]
+
+
+def at(schedule: Schedule, t: Step) -> Coefficients:
+    """β_t, log ᾱ_t and log ᾱ_{t-1} of step t = 1..T, with ᾱ_0 = 1."""
+    from_zero = jnp.concatenate([jnp.zeros(1), schedule.log_alpha_bar])
+    return Coefficients(schedule.beta[t - 1], from_zero[t], from_zero[t - 1])
+
+
+def times(schedule: Schedule) -> Array:
+    """The steps whose reverse is trained by a KL term: t = 2..T."""
+    return jnp.arange(2, schedule.steps + 1)
+
+
+def check_steps(steps: int) -> None:
+    """Raise ValueError unless T ≥ 2: one step is the fixed last one (App. B.2)."""
+    if steps < 2:
+        raise ValueError(f"timesteps must be at least 2, got {steps}")
+
+
+def given(beta: Float[np.ndarray, " T"] | list[float]) -> ScheduleFamily:
+    """A fixed schedule from any array of rates β_1..β_T.
+
+    Raises:
+        ValueError: unless T ≥ 2 and every β_t lies in (0, 1); β_T may be 1.
+    """
+    # log ᾱ is accumulated in float64: 2,000 steps of float32 would lose three digits.
+    rates = np.asarray(beta, np.float64)
+    if rates.ndim != 1:
+        raise ValueError(f"beta must be a list of T rates, got an array of shape {rates.shape}")
+    check_steps(len(rates))
+    inside = (rates > 0) & (rates < 1)
+    inside[-1] |= rates[-1] == 1  # the paper's own fixed schedule ends so
+    if not inside.all():
+        t = int(np.argmin(inside)) + 1
+        raise ValueError(f"beta must lie in (0, 1), got beta_{t} = {rates[t - 1]}")
+    with np.errstate(divide="ignore"):  # log ᾱ_T = -inf where β_T = 1, and that is right
+        log_alpha_bar = np.cumsum(np.log1p(-rates))
+    float32 = (rates.astype(np.float32), log_alpha_bar.astype(np.float32))
+    return ScheduleFamily(
+        init=dict, apply=lambda params: Schedule(*(jnp.asarray(a) for a in float32))
+    )
+
+
+def fixed(steps: int) -> ScheduleFamily:
+    """β_t = 1/(T-t+1): removes 1/T of the signal per step, ᾱ_t = 1 - t/T (§2.4.1).
+
+    Raises:
+        ValueError: if ``steps`` < 2.
+    """
+    check_steps(steps)
+    return given(1.0 / np.arange(steps, 0, -1))
+
+
+def learned(steps: int, beta_1: float) -> ScheduleFamily:
+    """β_2..β_T learned by gradient ascent on K, β_1 fixed (§2.4.1).
+
+    The parameters move the log-SNR λ_t = log ᾱ_t/(1-ᾱ_t), which falls from
+    λ_1 = logit(1-β_1) to λ_T in steps whose shares are a softmax: no step can collapse to
+    β = 0 or run off to β = 1, where its gradient would vanish and never return. λ_T is free
+    between λ_1 and ``MIN_LOG_SNR``. Starts evenly spaced in log-SNR.
+
+    Raises:
+        ValueError: if ``steps`` < 2 or ``beta_1`` is not in (0, 1).
+    """
+    check_steps(steps)
+    if not 0 < beta_1 < 1:
+        raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
+    start = math.log1p(-beta_1) - math.log(beta_1)
+    reach = max(start - MIN_LOG_SNR, 1.0)
+
+    def init() -> dict[str, Array]:
+        return {"gaps": jnp.zeros(steps - 1), "end": jnp.full((), 2.0)}
+
+    def apply(params: dict[str, Array]) -> Schedule:
+        fallen = jnp.cumsum(jax.nn.softmax(params["gaps"])) * sigmoid(params["end"])
+        log_snr = jnp.concatenate([jnp.full(1, start), start - reach * fallen])
+        log_alpha_bar = log_sigmoid(log_snr)
+        before = jnp.concatenate([jnp.zeros(1), log_alpha_bar[:-1]])
+        # 1 - ᾱ_t/ᾱ_{t-1}
+        return Schedule(-jnp.expm1(log_alpha_bar - before), log_alpha_bar)
+
+    return ScheduleFamily(init, apply)
