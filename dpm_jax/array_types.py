@@ -4,7 +4,7 @@
 heartbeat. Functions see one example; callers ``vmap`` over batches and steps.
 """
 
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 Scalar = Float[Array, ""]
 Step = Int[Array, ""]  # t = 1..T, as in the paper
@@ -13,4 +13,14 @@ PerStep = Float[Array, " T"]  # step t is at index t-1
 PRNGKey = Key[Array, ""]
 ReadOut = Float[Array, "*event channels"]
 
-__all__ = ["Array", "Bool", "Event", "Float", "Int", "PRNGKey", "PerStep", "ReadOut", "Scalar", "Step"]
+__all__ = [
+    "Array",
+    "Event",
+    "Float",
+    "Int",
+    "PRNGKey",
+    "PerStep",
+    "ReadOut",
+    "Scalar",
+    "Step",
+]

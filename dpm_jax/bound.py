@@ -64,9 +64,7 @@ def all_steps(process: Process, x0: Event, noise: Float[Array, "T *event"]) -> B
     return _with_boundary(process, x0, noise[0], kls)
 
 
-def sampled_step(
-    process: Process, x0: Event, t: Step, noise: Float[Array, "2 *event"]
-) -> Bound:
+def sampled_step(process: Process, x0: Event, t: Step, noise: Float[Array, "2 *event"]) -> Bound:
     """An unbiased estimate of the bound from one step t, uniform on 2..T.
 
     ``step_kl`` is (T-1) KL_t. ``noise[0]`` makes x_1, ``noise[1]`` makes x_t.
@@ -113,7 +111,7 @@ def stratified_times(key: PRNGKey, count: int, steps: int) -> Int[Array, " count
 
 
 def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
-    """log of p(x_T) ∏ p(x_{t-1} | x_t)/q(x_t | x_{t-1}) along one forward path (eq. 9), nats.
+    """Log of p(x_T) ∏ p(x_{t-1} | x_t)/q(x_t | x_{t-1}) along one forward path (eq. 9), nats.
 
     Its mean over paths is K, its log-mean-exp tends to log p(x_0).
     """
@@ -137,7 +135,7 @@ def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
 
 
 def importance_weighted(process: Process, x0: Event, key: PRNGKey, paths: int) -> Scalar:
-    """log of the mean weight of ``paths`` paths: a bound between K and log p(x_0), nats.
+    """Log of the mean weight of ``paths`` paths: a bound between K and log p(x_0), nats.
 
     Its expectation rises to log p(x_0) with the number of paths.
     """

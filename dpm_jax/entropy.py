@@ -1,6 +1,6 @@
 """The bounds on the reverse step's entropy (eq. 24, App. A): how much there is to learn.
 
-    H_q(X_t|X_{t-1}) + H_q(X_{t-1}|X_0) - H_q(X_t|X_0) ≤ H_q(X_{t-1}|X_t) ≤ H_q(X_t|X_{t-1})
+H_q(X_t|X_{t-1}) + H_q(X_{t-1}|X_0) - H_q(X_t|X_0) ≤ H_q(X_{t-1}|X_t) ≤ H_q(X_t|X_{t-1})
 """
 
 from typing import NamedTuple

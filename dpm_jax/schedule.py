@@ -41,8 +41,9 @@ class Coefficients(NamedTuple):
 
 
 class ScheduleFamily(NamedTuple):
-    """Schedules indexed by parameters: ``apply(init())`` is the starting schedule."""
+    """Schedules of T steps indexed by parameters; ``apply(init())`` is the starting one."""
 
+    steps: int
     init: Callable[[], dict[str, Array]]
     apply: Callable[[Any], Schedule]
 
@@ -83,9 +84,11 @@ def given(beta: Float[np.ndarray, " T"] | list[float]) -> ScheduleFamily:
     with np.errstate(divide="ignore"):  # log ᾱ_T = -inf where β_T = 1, and that is right
         log_alpha_bar = np.cumsum(np.log1p(-rates))
     float32 = (rates.astype(np.float32), log_alpha_bar.astype(np.float32))
-    return ScheduleFamily(
-        init=dict, apply=lambda params: Schedule(*(jnp.asarray(a) for a in float32))
-    )
+
+    def apply(params: dict[str, Array]) -> Schedule:
+        return Schedule(*(jnp.asarray(a) for a in float32))
+
+    return ScheduleFamily(len(rates), dict, apply)
 
 
 def fixed(steps: int) -> ScheduleFamily:
@@ -126,4 +129,4 @@ def learned(steps: int, beta_1: float) -> ScheduleFamily:
         # 1 - ᾱ_t/ᾱ_{t-1}
         return Schedule(-jnp.expm1(log_alpha_bar - before), log_alpha_bar)
 
-    return ScheduleFamily(init, apply)
+    return ScheduleFamily(steps, init, apply)

@@ -22,9 +22,7 @@ class Trajectory(NamedTuple):
     kept: Float[Array, "kept *event"]
 
 
-def forward(
-    process: Process, x0: Event, key: PRNGKey, *, keep: Sequence[int] = ()
-) -> Trajectory:
+def forward(process: Process, x0: Event, key: PRNGKey, *, keep: Sequence[int] = ()) -> Trajectory:
     """x_1..x_T from x_0 by single steps of q(x_t | x_{t-1}); ``keep`` lists steps t = 0..T."""
     kernel = process.kernel
 

@@ -41,7 +41,7 @@ def marginal(x0: Event, log_alpha_bar: Scalar, *, activity: float) -> Bernoulli:
 
 
 def log_likelihood_ratio(xt: Event, beta: Scalar, *, activity: float) -> Event:
-    """log q(x_t | x_{t-1}=1) - log q(x_t | x_{t-1}=0), per bit, after a step of rate β."""
+    """Log q(x_t | x_{t-1}=1) - log q(x_t | x_{t-1}=0), per bit, after a step of rate β."""
     seen_one = jnp.log1p(-beta * (1 - activity)) - jnp.log(beta * activity)
     seen_zero = jnp.log(beta * (1 - activity)) - jnp.log1p(-beta * activity)
     return jnp.where(xt > 0.5, seen_one, seen_zero)
@@ -86,7 +86,7 @@ def noise(key: PRNGKey, shape: tuple[int, ...]) -> Event:
 
 
 def transport(dist: Bernoulli, noise: Event) -> Event:
-    """x = 1[u < p]: a sample. Its zero gradient is why the paper fixes β for bits."""
+    """X = 1[u < p]: a sample. Its zero gradient is why the paper fixes β for bits."""
     return (noise < sigmoid(dist.logits)).astype(dist.logits.dtype)
 
 

@@ -52,7 +52,7 @@ def posterior(x0: Event, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar) ->
 
 
 def log_prob(dist: Normal, x: Event) -> Scalar:
-    """log N(x; mean, variance), nats, summed over the event."""
+    """Log N(x; mean, variance), nats, summed over the event."""
     deviation = (x - dist.mean) ** 2 / dist.variance
     return -0.5 * jnp.sum(LOG_2PI + jnp.log(dist.variance) + deviation)
 
@@ -81,7 +81,7 @@ def noise(key: PRNGKey, shape: tuple[int, ...]) -> Event:
 
 
 def transport(dist: Normal, noise: Event) -> Event:
-    """x = μ + σ ε: a sample, differentiable in the distribution for fixed ε."""
+    """X = μ + σ ε: a sample, differentiable in the distribution for fixed ε."""
     return dist.mean + jnp.sqrt(dist.variance) * noise
 
 

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, shared by all t, with an optional Fourier encoding of the input."""
+"""Multi-layer perceptrons, shared by all t, on an encoding of the input."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,24 +8,31 @@ from flax import linen as nn
 from dpm_jax.array_types import Array, Float, ReadOut, Step
 
 
-def fourier_features(x: Float[Array, " d"], octaves: int) -> Float[Array, " features"]:
+def fourier_features(x: Float[Array, " d"], *, octaves: int) -> Float[Array, " features"]:
     """x, sin(2^k π x/2), cos(2^k π x/2) for k = 0..octaves-1: finer detail than x alone shows."""
     angles = 0.5 * jnp.pi * jnp.outer(2.0 ** jnp.arange(octaves), x).reshape(-1)
     return jnp.concatenate([x, jnp.sin(angles), jnp.cos(angles)])
 
 
+def signs(x: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Bits 0, 1 as -1, 1: centred inputs train faster."""
+    return 2 * x - 1
+
+
 class MLP(nn.Module):
-    """Hidden layers of the given widths, then ``readout(hidden, t)``: ``channels`` per component."""
+    """``encode(x)``, SiLU layers of the given widths, then ``readout(h, t)``, a row per component.
+
+    The paper's units are sigmoids; SiLU reached a better bound on both toy problems.
+    """
 
     hidden: Sequence[int]
     channels: int
     readout: nn.Module
-    octaves: int = 0
-    activation: Callable[[Array], Array] = nn.tanh
+    encode: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, x: Float[Array, "*event"], t: Step) -> ReadOut:
-        h = fourier_features(x.reshape(-1), self.octaves)
+        h = self.encode(x.reshape(-1))
         for width in self.hidden:
-            h = self.activation(nn.Dense(width)(h))
+            h = nn.silu(nn.Dense(width)(h))
         return self.readout(h, t).reshape(*x.shape, self.channels)

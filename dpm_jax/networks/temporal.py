@@ -1,5 +1,7 @@
 """Read-outs that depend on t: one per step (App. D.1), or a blend of bumps (eq. 62-63)."""
 
+from typing import cast
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn import softmax
@@ -31,7 +33,11 @@ class PerStep(nn.Module):
 
 
 class Bumps(nn.Module):
-    """z = Σ_j y_j g_j(t) with linear read-outs y_j (eq. 62-63), starting at zero."""
+    """z = Σ_j y_j g_j(t) with linear read-outs y_j (eq. 62-63), starting at zero.
+
+    The bumps blend the read-outs' weights rather than their values: the same sum, and one
+    small product for all the examples that share a t.
+    """
 
     steps: int
     features: int
@@ -39,8 +45,10 @@ class Bumps(nn.Module):
 
     @nn.compact
     def __call__(self, h: Float[Array, " hidden"], t: Step) -> Float[Array, " features"]:
-        y = nn.Dense(self.count * self.features, kernel_init=ZERO)(h)
-        return bumps(t, self.steps, self.count) @ y.reshape(self.count, self.features)
+        kernel = self.param("kernel", ZERO, (self.count, h.shape[-1], self.features))
+        bias = self.param("bias", ZERO, (self.count, self.features))
+        g = bumps(t, self.steps, self.count)
+        return h @ jnp.tensordot(g, kernel, axes=1) + g @ bias
 
 
 def as_network(module: nn.Module, event_shape: tuple[int, ...]) -> Network:
@@ -50,7 +58,6 @@ def as_network(module: nn.Module, event_shape: tuple[int, ...]) -> Network:
         return module.init(key, jnp.zeros(event_shape), jnp.asarray(1))["params"]
 
     def apply(params: dict, x: Float[Array, "*event"], t: Step) -> Array:
-        readout: Array = module.apply({"params": params}, x, t)
-        return readout
+        return cast(Array, module.apply({"params": params}, x, t))
 
     return Network(init, apply)

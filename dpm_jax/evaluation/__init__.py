@@ -1,0 +1,1 @@
+"""Evaluation: bounds with their standard errors, the paper's table, figures."""

@@ -1,0 +1,53 @@
+"""Entropy of every reverse step, between the bounds of eq. 24: where there is much to learn."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.entropy import entropy_bounds
+from dpm_jax.evaluation.likelihood import MakeProcess
+from dpm_jax.scaling import NATS_PER_BIT
+from dpm_jax.schedule import at, times
+
+
+class EntropyProfile(NamedTuple):
+    """Means over data for t = 2..T, bits per example; every field [T-1].
+
+    Attributes:
+        lower: left side of eq. 24.
+        upper: right side of eq. 24.
+        model: E_q(x_t) H[p(x_{t-1} | x_t)], the entropy that the model gives the step.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    model: np.ndarray
+
+
+def entropy_profile(
+    process: MakeProcess, params: Any, examples: np.ndarray, key: PRNGKey
+) -> EntropyProfile:
+    """Eq. 24 around the model's own entropies, averaged over ``examples`` [n, *event]."""
+
+    def of_step(x0: Array, t: Array, key: PRNGKey, params: Any) -> tuple[Array, Array, Array]:
+        bound_to = process(params)
+        kernel, c = bound_to.kernel, at(bound_to.schedule, t)
+        lower, upper = entropy_bounds(kernel, bound_to.schedule, x0, t)
+        noise = kernel.noise(key, x0.shape)
+        xt = kernel.transport(kernel.marginal(x0, c.log_alpha_bar), noise)
+        return lower, upper, kernel.entropy(bound_to.reverse(xt, t, c))
+
+    @jax.jit
+    def profile(params: Any, x0: Array) -> tuple[Array, Array, Array]:
+        def over_data(t: Array) -> tuple[Array, Array, Array]:
+            keys = jax.random.split(jax.random.fold_in(key, t), len(x0))
+            values = jax.vmap(lambda x, k: of_step(x, t, k, params))(x0, keys)
+            return jax.tree.map(jnp.mean, values)
+
+        return jax.lax.map(over_data, times(process(params).schedule))
+
+    values = jax.device_get(profile(params, examples))
+    return EntropyProfile(*(np.asarray(v, np.float64) / NATS_PER_BIT for v in values))

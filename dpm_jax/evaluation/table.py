@@ -1,0 +1,88 @@
+"""The paper's Table 1 with our columns, from finished runs: text and Markdown.
+
+python -m dpm_jax.evaluation.table RUN_DIR...
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dpm_jax.evaluation.paper import TABLE_1
+
+COLUMNS = (
+    "",
+    "K (ours)",
+    "K − L_null (ours)",
+    "weighted paths (ours)",
+    "limit",
+    "K (paper)",
+    "K − L_null (paper)",
+)
+
+
+def row(result: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the table from one ``result.json``."""
+    paper = TABLE_1[result["experiment"]]
+    se, unit = result["K_bits_se"], paper.unit
+    return (
+        f"{paper.title}{result['variant']}",
+        f"{result['K_bits']:.3f} ± {se:.3f} {unit}",
+        f"{result['K_minus_L_null_bits']:.3f} ± {result['K_minus_L_null_bits_se']:.3f}",
+        f"{result['iw_bound_bits']:.3f} ± {result['iw_bound_bits_se']:.3f} "
+        f"(N = {result['iw_samples']})",
+        f"{result['true_limit_bits']:.3f}",
+        f"{paper.K}",
+        f"{paper.K_minus_null}",
+    )
+
+
+def text(results: Sequence[dict[str, Any]]) -> str:
+    """Columns aligned by spaces."""
+    rows = [COLUMNS, *map(row, results)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(row, results)]
+    return "\n".join("| " + " | ".join(r) + " |" for r in rows)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The result of a finished run.
+
+    Raises:
+        ValueError: if the folder has no readable ``result.json`` of a known experiment.
+    """
+    path = folder / "result.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); is it a finished run's folder?"
+        ) from None
+    if result.get("experiment") not in TABLE_1:
+        raise ValueError(f"{path}: experiment must be one of {', '.join(TABLE_1)}")
+    return result
+
+
+def main(folders: Sequence[str]) -> int:
+    """Print both forms; 2 with one line on bad input."""
+    if not folders:
+        print("usage: python -m dpm_jax.evaluation.table RUN_DIR...", file=sys.stderr)
+        return 2
+    try:
+        results = [read(Path(folder)) for folder in folders]
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text(results), markdown(results), sep="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Limits as code: exact optima, which no model can beat and against which tests are made."""

@@ -1,0 +1,1 @@
+"""Training: one compiled program, its checkpoints and its record."""

@@ -1,0 +1,99 @@
+"""The training loop: dispatch, record, save; nothing else happens on the host."""
+
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm.auto import tqdm
+
+from dpm_jax.process import Model, Params
+from dpm_jax.training.checkpoint import describe
+from dpm_jax.training.config import TrainConfig
+from dpm_jax.training.errors import Interrupted, TrainingStopped
+from dpm_jax.training.interrupts import interrupts
+from dpm_jax.training.journal import Journal
+from dpm_jax.training.metrics import Record
+from dpm_jax.training.optimizer import make_optimizer
+from dpm_jax.training.sharding import check_divides, data_mesh, replicate
+from dpm_jax.training.state import initial_state
+from dpm_jax.training.step import NEVER, Report, make_train_steps
+
+
+class Fitted(NamedTuple):
+    """A trained model: averaged weights, and what they cost."""
+
+    params: Params
+    steps: int
+    seconds: float  # of training, compilation included, summed over resumed runs
+    first_step_seconds: float  # from the call of ``fit`` to the end of the first dispatch
+
+
+def fit(
+    model: Model,
+    examples: np.ndarray,
+    config: TrainConfig,
+    *,
+    journal: Journal | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Train ``model`` on ``examples`` [n, *event] by gradient ascent on K.
+
+    With a journal, continues from its newest checkpoint, and leaves one behind on Ctrl-C,
+    SIGTERM and at the end; a run that was cut and resumed ends in the same bits.
+
+    Raises:
+        ValueError: if the batch does not divide by the number of devices, or the examples
+            do not have the model's event shape.
+        Interrupted: after a signal, once the state is saved.
+        TrainingStopped: if the loss is not finite, or a checkpoint cannot be written.
+    """
+    begin = time.perf_counter()
+    mesh = data_mesh()
+    check_divides(config.batch_size, mesh)
+    if examples.shape[1:] != model.event_shape:
+        raise ValueError(
+            f"examples must have shape [n, {', '.join(map(str, model.event_shape))}], "
+            f"got {examples.shape}"
+        )
+    init_key, step_key = jax.random.split(jax.random.key(config.seed))
+    optimizer = make_optimizer(config)
+    state = replicate(initial_state(model, optimizer, init_key), mesh)
+    data = replicate(jnp.asarray(examples), mesh)
+    train_steps = make_train_steps(model, optimizer, config, mesh, step_key)
+    spent = 0.0
+    if journal is not None:
+        state, spent = journal.restore(state)
+    step = int(state.step)
+    first_step_seconds = 0.0
+    bar = tqdm(total=config.steps, initial=step, unit=" steps", disable=not progress)
+    with bar, interrupts() as interrupted:
+        while step < config.steps:
+            count = min(config.steps_per_dispatch, config.steps - step)
+            state, report = train_steps(state, data, np.int32(count))
+            record = {"step": step + count, **_to_record(report, journal)}
+            first_step_seconds = first_step_seconds or time.perf_counter() - begin
+            due = (step + count) // config.checkpoint_every > step // config.checkpoint_every
+            step += count
+            bar.update(count)
+            bar.set_postfix_str(f"K = {record['K_bits']:.3f} bits")
+            if journal is not None:
+                journal.write(record)
+                if due or step == config.steps or interrupted:
+                    journal.save(state, spent + time.perf_counter() - begin)
+            if interrupted and step < config.steps:
+                raise Interrupted(f"{interrupted.name} at step {step}")
+    seconds = spent + time.perf_counter() - begin
+    return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
+
+
+def _to_record(report: Report, journal: Journal | None) -> Record:
+    report = jax.device_get(report)
+    if report.first_bad_step != NEVER:
+        good = describe(None if journal is None else journal.checkpoints.last_step)
+        raise TrainingStopped(
+            f"the loss or its gradient is not finite at step {report.first_bad_step}; "
+            f"last good checkpoint: {good}; try a smaller learning_rate"
+        )
+    return {name: float(value) for name, value in report.metrics.items()}

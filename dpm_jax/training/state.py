@@ -1,0 +1,28 @@
+"""What a run carries from step to step: one pytree, all of it in every checkpoint."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.process import Model, Params, init
+
+
+class TrainState(NamedTuple):
+    """No key is held: step s draws from ``fold_in(key(seed), s)``, so a resumed run repeats."""
+
+    step: Array  # optimiser steps taken
+    params: Params
+    ema: Params  # running average of params, which evaluation uses
+    opt_state: optax.OptState
+
+
+def initial_state(
+    model: Model, optimizer: optax.GradientTransformation, key: PRNGKey
+) -> TrainState:
+    """Step 0."""
+    params = init(model, key)
+    ema = jax.tree.map(jnp.copy, params)
+    return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))

@@ -1,0 +1,56 @@
+"""What only the Gaussian kernel has."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from reference import standard_errors
+from scipy import stats
+
+from dpm_jax.kernels import gaussian
+from dpm_jax.kernels.gaussian import KERNEL, Normal
+
+
+def test_transport_is_normal():
+    # Kolmogorov-Smirnov against the law that the distribution's fields name.
+    dist = Normal(jnp.array([0.0, 3.0]), jnp.array([1.0, 0.04]))
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    x = jax.vmap(lambda key: KERNEL.transport(dist, KERNEL.noise(key, (2,))))(keys)
+    for i in (0, 1):
+        law = stats.norm(dist.mean[i], dist.variance[i] ** 0.5)
+        assert stats.kstest(x[:, i], law.cdf).pvalue > 1e-3
+    assert standard_errors(x[:, 0] * (x[:, 1] - 3), 0) < 5  # components are independent
+
+
+def test_step_is_table_app_1():
+    dist = gaussian.step(jnp.array([2.0, -1.0]), jnp.asarray(0.36))
+    np.testing.assert_allclose(dist.mean, [1.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(dist.variance, [0.36, 0.36], rtol=1e-6)
+
+
+def test_posterior_is_the_regression_on_both_ends():
+    # Mean and variance of x_{t-1} by ordinary conditioning of the joint normal of (x_{t-1}, x_t).
+    x0, xt, beta, alpha_bar = 0.7, -1.2, 0.3, 0.6
+    variance, covariance = 1 - alpha_bar, np.sqrt(1 - beta) * (1 - alpha_bar)
+    variance_t = 1 - alpha_bar * (1 - beta)
+    slope = covariance / variance_t
+    mean = np.sqrt(alpha_bar) * x0 + slope * (xt - np.sqrt(alpha_bar * (1 - beta)) * x0)
+    q = gaussian.posterior(
+        jnp.full(1, x0), jnp.full(1, xt), jnp.asarray(beta), jnp.log(jnp.asarray(alpha_bar))
+    )
+    np.testing.assert_allclose(q.mean, [mean], rtol=1e-5)
+    np.testing.assert_allclose(q.variance, [variance - slope * covariance], rtol=1e-5)
+
+
+def test_transport_is_differentiable_at_frozen_noise():
+    noise = jnp.array([-0.5, 2.0])
+    dist = Normal(jnp.array([1.0, 2.0]), jnp.array([4.0, 0.25]))
+    gradient = jax.grad(lambda d: gaussian.transport(d, noise).sum())(dist)
+    np.testing.assert_allclose(gradient.mean, [1, 1])
+    np.testing.assert_allclose(gradient.variance, noise / (2 * jnp.array([2.0, 0.5])))
+
+
+def test_kl_of_nearly_equal_normals_keeps_its_digits():
+    # KL ≈ r²/4 for variances in the ratio 1+r; as written, float32 has none of it left.
+    q, p = Normal(jnp.zeros(1), jnp.full(1, 1.0 + 2**-11)), Normal(jnp.zeros(1), jnp.ones(1))
+    r = 2.0**-11
+    np.testing.assert_allclose(KERNEL.kl(q, p), 0.5 * (r - np.log1p(r)), rtol=1e-2)

@@ -1,0 +1,388 @@
+"""K, path weights and their estimators, against enumeration, closed forms and each other."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import (
+    bit_mixture,
+    fixed64,
+    product_law,
+    schedule64,
+    standard_errors,
+    state_step,
+    states,
+)
+from scipy import stats
+
+from dpm_jax import bound, schedule
+from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.kernels.gaussian import Normal
+from dpm_jax.process import Process
+from dpm_jax.reverse import DIRECT_BERNOULLI, PERTURBED_NORMAL, perturbed_bernoulli_reverse
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+BETA = [0.1, 0.3, 0.4, 0.6]
+BITS, STATES = 3, states(3)
+ACTIVITY = 0.3
+NOISE = np.random.default_rng(0).normal(size=(4, 8, BITS))
+TABLE = (2 * STATES - 1) + 0.5 * NOISE  # a read-out for every t and state x_t
+
+
+def averaged(draw, seed, count):
+    """``draw(key)`` for ``count`` keys, compiled once."""
+    return jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(seed), count))
+
+
+def noisy_bound(process, x0):
+    """key -> the bound of x0 with fresh noise for every step."""
+
+    def draw(key):
+        noise = process.kernel.noise(key, (process.schedule.steps, *x0.shape))
+        return bound.all_steps(process, x0, noise)
+
+    return draw
+
+
+# ---------------------------------------------------------------- detailed balance (§8.5)
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+@pytest.mark.parametrize("name", ["gaussian", "binomial"])
+def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, learned_last_step):
+    kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
+    x0 = jnp.array([3.0, -0.4, 1.0]) if name == "gaussian" else jnp.array([1.0, 0.0, 1.0])
+    process = Process(
+        kernel, fixed64(5), lambda xt, t, c: kernel.step(xt, c.beta), learned_last_step
+    )
+
+    def draw(key):
+        path = bound.path_log_weight(process, x0, key)
+        several = bound.importance_weighted(process, x0, key, 3)
+        return path, several, noisy_bound(process, x0)(key)
+
+    log_prior = kernel.log_prob(kernel.prior((3,)), x0)
+    path, several, K = averaged(draw, 1, 2_000)
+    np.testing.assert_allclose(path, log_prior, rtol=1e-10)
+    np.testing.assert_allclose(several, log_prior, rtol=1e-10)
+    np.testing.assert_allclose(K.null, log_prior)
+    assert standard_errors(K.K, log_prior) < 5
+
+
+@pytest.mark.parametrize("name", ["gaussian", "binomial"])
+def test_null_of_data_from_the_prior_is_its_entropy(name):
+    kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
+    process = Process(kernel, schedule64(BETA), lambda xt, t, c: kernel.step(xt, c.beta))
+
+    def draw(key):
+        data_key, noise_key = jax.random.split(key)
+        x0 = kernel.transport(kernel.prior((2,)), kernel.noise(data_key, (2,)))
+        return noisy_bound(process, x0)(noise_key)
+
+    draws = averaged(draw, 4, 10_000)
+    expected = -2 * (0.5 * np.log(2 * np.pi * np.e))
+    if name == "binomial":
+        expected = 2 * (0.3 * np.log(0.3) + 0.7 * np.log(0.7))
+    assert standard_errors(draws.null, expected) < 5
+    assert standard_errors(draws.K, expected) < 5
+
+
+# ---------------------------------------------------------------- brute force over bits (§8.6)
+
+
+def table_process(form, learned_last_step):
+    """Bits whose read-out is looked up in TABLE by t and by the state x_t."""
+
+    def reverse(xt, t, c):
+        state = jnp.sum(xt.astype(int) * jnp.array([1, 2, 4]))
+        readout = jnp.asarray(TABLE)[t - 1, state]
+        return form.distribution(readout[:, None], xt, c)
+
+    return Process(binomial.kernel(ACTIVITY), schedule64(BETA), reverse, learned_last_step)
+
+
+def table_reverse(form, learned_last_step):
+    """[t-1][x_t, x_{t-1}]: the same reverse process as matrices, from the reference alone."""
+    matrices = [state_step(BETA[0], ACTIVITY, BITS)]  # T_π(x_0 | x_1; β_1)
+    for t in range(1 if learned_last_step else 2, 5):
+        table = TABLE[t - 1]
+        one = 1 / (1 + np.exp(-table))
+        if form is not DIRECT_BERNOULLI:
+            one = bit_mixture(table, STATES, BETA, t, ACTIVITY)
+        matrices[t - 1 :] = [product_law(one)]
+    return matrices
+
+
+def enumerated(form, learned_last_step):
+    """log p(x_0) and K(x_0) of all states, as sums over all trajectories."""
+    reverse = table_reverse(form, learned_last_step)
+    forward = [state_step(b, ACTIVITY, BITS) for b in BETA]
+    prior = product_law(np.full(BITS, ACTIVITY))
+    p = prior
+    for matrix in reversed(reverse):
+        p = p @ matrix
+    # K is the mean log of p(x_T) ∏ p(x_{t-1}|x_t)/q(x_t|x_{t-1}): each factor needs only the
+    # law of the pair (x_{t-1}, x_t).
+    law, K = np.eye(8), np.zeros(8)  # law[x_0, x_{t-1}]
+    for q, r in zip(forward, reverse, strict=True):
+        K += np.einsum("ij,jk,jk->i", law, q, np.log(r.T / q))
+        law = law @ q
+    return np.log(p), K + law @ np.log(prior)
+
+
+FORMS = {"direct": DIRECT_BERNOULLI, "perturbed": perturbed_bernoulli_reverse(ACTIVITY)}
+
+
+@pytest.mark.parametrize(
+    ("form", "learned_last_step"),
+    [
+        ("direct", False),
+        ("perturbed", True),
+        pytest.param("direct", True, marks=pytest.mark.slow),
+        pytest.param("perturbed", False, marks=pytest.mark.slow),
+    ],
+)
+def test_bits_against_enumeration(form, learned_last_step):
+    log_p, K = enumerated(FORMS[form], learned_last_step)
+    np.testing.assert_allclose(np.exp(log_p).sum(), 1, rtol=1e-12)
+    assert (log_p > K).all()
+
+    process, x0 = table_process(FORMS[form], learned_last_step), jnp.asarray(STATES)
+
+    def draw(key):
+        K_key, path_key, *keys = jax.random.split(key, 4)
+
+        def one(x):
+            iw = [
+                bound.importance_weighted(process, x, k, n)
+                for k, n in zip(keys, (4, 16), strict=True)
+            ]
+            path = bound.path_log_weight(process, x, path_key)
+            return jnp.stack([noisy_bound(process, x)(K_key).K, path, *iw])
+
+        return jax.vmap(one)(x0)
+
+    draws = np.asarray(averaged(draw, 5, 2_000))  # [draw, x_0, estimator]
+    assert (standard_errors(draws[..., 0], K) < 5).all()
+    assert (standard_errors(draws[..., 1], K) < 5).all()
+    # The mean weight is p(x_0), whatever the number of paths ...
+    for estimator in (1, 2, 3):
+        assert (standard_errors(np.exp(draws[..., estimator]), np.exp(log_p)) < 5).all()
+    # ... its log, K at one path, rises with their number and stays below log p(x_0).
+    rises = np.diff(draws[..., 1:], axis=-1)
+    margin = 5 * rises.std(0) / np.sqrt(len(rises))
+    assert (rises.mean(0) > -margin).all()
+    assert (rises.mean(0).mean(0) > margin.mean(0)).all()
+    error = 5 * draws[..., 3].std(0) / np.sqrt(len(draws))
+    assert (draws[..., 3].mean(0) < log_p + error).all()
+
+
+def test_many_paths_meet_log_p():
+    log_p, K = enumerated(DIRECT_BERNOULLI, False)
+    process = table_process(DIRECT_BERNOULLI, False)
+    key = jax.random.key(6)
+    weighted = jax.jit(jax.vmap(lambda x: bound.importance_weighted(process, x, key, 10_000)))
+    ours = weighted(jnp.asarray(STATES))
+    assert (log_p - K).mean() > 0.1
+    np.testing.assert_allclose(ours, log_p, atol=0.1 * (log_p - K).min())
+
+
+def test_every_path_is_exact_when_the_reverse_is():
+    # Bits of unequal activity, noised to nothing (ᾱ_T = 0): a constant shift of the odds is exact.
+    activity = np.array([0.1, 0.3, 0.8])
+    shift = jnp.asarray(np.log(activity / (1 - activity)) - np.log(ACTIVITY / (1 - ACTIVITY)))
+    form = perturbed_bernoulli_reverse(ACTIVITY)
+
+    def reverse(xt, t, c):
+        return form.distribution(shift[:, None], xt, c)
+
+    process = Process(binomial.kernel(ACTIVITY), fixed64(5), reverse, learned_last_step=True)
+    log_p = np.log(product_law(activity))
+
+    def draw(key):
+        paths = jax.vmap(lambda x: bound.path_log_weight(process, x, key))
+        K = jax.vmap(lambda x: noisy_bound(process, x)(key).K)
+        return paths(jnp.asarray(STATES)), K(jnp.asarray(STATES))
+
+    paths, K = averaged(draw, 7, 2_000)
+    np.testing.assert_allclose(paths[:100], np.tile(log_p, (100, 1)), rtol=1e-9)
+    assert (standard_errors(K, log_p) < 5).all()
+
+
+# ---------------------------------------------------------------- normals, closed form
+
+MEAN, VARIANCE = 0.4, 0.3
+
+
+def exact_reverse(xt, t, c):
+    """q(x_{t-1} | x_t) of data N(MEAN, VARIANCE): product of the prior at t-1 and the step."""
+    alpha_bar = jnp.exp(c.log_alpha_bar_prev)
+    mean, variance = jnp.sqrt(alpha_bar) * MEAN, alpha_bar * VARIANCE + 1 - alpha_bar
+    precision = 1 / variance + (1 - c.beta) / c.beta
+    shift = mean / variance + jnp.sqrt(1 - c.beta) / c.beta * xt
+    return Normal(shift / precision, jnp.broadcast_to(1 / precision, xt.shape))
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+def test_gaussian_data_with_the_exact_reverse(learned_last_step):
+    s, x0 = fixed64(5), jnp.array([1.3])
+    process = Process(gaussian.KERNEL, s, exact_reverse, learned_last_step)
+    log_p = stats.norm(MEAN, np.sqrt(VARIANCE)).logpdf(1.3)
+    draw = noisy_bound(process, x0)
+    paths, draws = averaged(
+        lambda key: (bound.path_log_weight(process, x0, key), draw(key)), 8, 5_000
+    )
+    if learned_last_step:
+        np.testing.assert_allclose(paths, log_p, rtol=1e-9)
+        assert standard_errors(draws.K, log_p) < 5
+        return
+    # The fixed last step costs E_q[log q(x_0|x_1) - log T_π(x_0|x_1)], here by quadrature.
+    beta, nodes = float(s.beta[0]), np.polynomial.hermite_e.hermegauss(60)
+    x1 = np.sqrt(1 - beta) * 1.3 + np.sqrt(beta) * nodes[0]
+    precision = 1 / VARIANCE + (1 - beta) / beta
+    exact = stats.norm(
+        (MEAN / VARIANCE + np.sqrt(1 - beta) / beta * x1) / precision, precision**-0.5
+    )
+    fixed = stats.norm(np.sqrt(1 - beta) * x1, np.sqrt(beta))
+    weights = nodes[1] / nodes[1].sum()
+    K = log_p + weights @ (fixed.logpdf(1.3) - exact.logpdf(1.3))
+    assert standard_errors(paths, K) < 5
+    assert standard_errors(draws.K, K) < 5
+
+
+def random_normal_process(beta, learned_last_step=False, wiggle=0.5):
+    """A Gaussian process with an arbitrary smooth reverse, mean and variance both off."""
+
+    def reverse(xt, t, c):
+        z_mean = wiggle * jnp.sin(2 * xt + t)
+        z_variance = wiggle * jnp.cos(3 * xt.sum() - t) * jnp.ones_like(xt)
+        return PERTURBED_NORMAL.distribution(jnp.stack([z_mean, z_variance], -1), xt, c)
+
+    return Process(gaussian.KERNEL, schedule64(beta), reverse, learned_last_step)
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+def test_K_is_the_mean_log_weight_of_paths(learned_last_step):
+    process = random_normal_process(BETA, learned_last_step)
+    x0 = jnp.array([0.8, -1.1])
+
+    def draw(key):
+        K_key, path_key = jax.random.split(key)
+        K = noisy_bound(process, x0)(K_key).K
+        return K - bound.path_log_weight(process, x0, path_key)
+
+    assert standard_errors(averaged(draw, 10, 20_000), 0) < 5
+
+
+# ---------------------------------------------------------------- eq. 14
+
+
+@pytest.mark.parametrize("name", ["gaussian", "binomial"])
+def test_eq14_agrees_on_matched_data_and_differs_by_the_mismatch(name):
+    # K - K_eq14 = (1 - ᾱ_1 + ᾱ_T) Σ (log π(x_0) + H_π), which the second moment (activity) decides.
+    if name == "gaussian":
+        process = random_normal_process(BETA)
+        matched = jnp.array([[-1.5, 1.0], [0.0, -0.2], [-0.5, 0.5], [2.0, 1.5]])
+        matched = matched / jnp.sqrt(jnp.mean(matched**2))
+
+        def mismatch(x0):
+            return 0.5 * (1 - x0**2).sum()
+    else:
+        process = table_process(DIRECT_BERNOULLI, False)
+        matched = jnp.asarray(STATES[[7, 3, 1, 2, 4, 4, 0, 0, 0, 0]])  # 9 ones of 30 bits
+
+        def mismatch(x0):
+            return np.log(ACTIVITY / (1 - ACTIVITY)) * (x0 - ACTIVITY).sum()
+
+    def bounds(x0):
+        return noisy_bound(process, x0)(jax.random.key(11))
+
+    b = jax.jit(jax.vmap(bounds))(matched)
+    np.testing.assert_allclose(b.K.mean(), b.K_eq14.mean(), rtol=1e-12)
+    alpha_bar = np.cumprod(1 - np.array(BETA))
+    expected = (1 - alpha_bar[0] + alpha_bar[-1]) * jax.vmap(mismatch)(matched)
+    assert np.abs(expected).max() > 0.3
+    np.testing.assert_allclose(b.K - b.K_eq14, expected, rtol=1e-9, atol=1e-12)
+
+
+# ---------------------------------------------------------------- one sampled step (§8.10)
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+def test_sampled_steps_average_to_all_steps(learned_last_step):
+    # With the same noise at each t this is an identity, not an estimate.
+    process = random_normal_process(BETA, learned_last_step)
+    x0 = jnp.array([0.8, -1.1])
+    noise = jax.random.normal(jax.random.key(12), (4, 2))
+    whole = jax.jit(lambda noise: bound.all_steps(process, x0, noise))(noise)
+    one = jax.vmap(lambda t, eps: bound.sampled_step(process, x0, t, eps))
+    parts = jax.jit(one)(jnp.array([2, 3, 4]), noise[jnp.array([[0, 1], [0, 2], [0, 3]])])
+    assert parts.step_kl.shape == (3, 1)
+    assert np.std(parts.step_kl) > 0.01
+    np.testing.assert_allclose(parts.step_kl[:, 0] / 3, whole.step_kl, rtol=1e-12)
+    np.testing.assert_allclose(parts.K.mean(), whole.K, rtol=1e-12)
+    np.testing.assert_allclose(parts.K_eq14.mean(), whole.K_eq14, rtol=1e-12)
+
+
+def test_stratified_times_are_uniform_and_even():
+    draws = np.asarray(averaged(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
+    assert set(np.unique(draws)) == {2, 3, 4, 5, 6}
+    for t in range(2, 7):  # at every place in the batch
+        assert (np.abs((draws == t).mean(0) - 0.2) < 5 * np.sqrt(0.16 / 5_000)).all()
+    assert (np.abs((draws[:, None] == np.arange(2, 7)[:, None]).sum(2) - 1.6) < 1).all()
+    even = np.asarray(bound.stratified_times(jax.random.key(14), 15, 6))
+    np.testing.assert_array_equal(np.sort(even), np.repeat(np.arange(2, 7), 3))
+
+
+def test_stratified_times_have_the_smaller_variance():
+    def reverse(xt, t, c):  # a KL that grows with t, as an untrained network's may
+        return PERTURBED_NORMAL.distribution(jnp.full((2, 2), 0.3 * t), xt, c)
+
+    process = Process(gaussian.KERNEL, fixed64(8), reverse)
+    x0 = jax.random.normal(jax.random.key(15), (16, 2))
+
+    def estimate(t, key):
+        noise = jax.random.normal(key, (16, 2, 2))
+        one = jax.vmap(lambda x, t, eps: bound.sampled_step(process, x, t, eps).K)
+        return one(x0, t, noise).mean()
+
+    def draw(key):
+        stratified, independent, noise = jax.random.split(key, 3)
+        return jnp.stack(
+            [
+                estimate(bound.stratified_times(stratified, 16, 8), noise),
+                estimate(jax.random.randint(independent, (16,), 2, 9), noise),
+                jax.vmap(lambda x: noisy_bound(process, x)(noise).K)(x0).mean(),
+            ]
+        )
+
+    draws = np.asarray(averaged(draw, 16, 2_000))
+    assert standard_errors(draws[:, 0] - draws[:, 2], 0) < 5
+    assert standard_errors(draws[:, 1] - draws[:, 2], 0) < 5
+    assert draws[:, 0].var() < 0.3 * draws[:, 1].var()
+
+
+# ---------------------------------------------------------------- frozen noise (§8.8)
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+def test_gradient_by_the_schedule_is_that_of_frozen_noise(learned_last_step):
+    family = schedule.learned(5, 1e-2)
+    process = random_normal_process(BETA, learned_last_step)
+    x0, noise = jnp.array([0.8, -1.1]), jax.random.normal(jax.random.key(17), (5, 2))
+
+    def K(params):
+        s = family.apply({"gaps": params[:4], "end": params[4]})
+        b = bound.all_steps(process._replace(schedule=s), x0, noise)
+        return jnp.stack([b.K, b.K_eq14])
+
+    params = jnp.array([0.3, -0.5, 0.1, 0.6, 0.7])
+    K, gradient = jax.jit(K), jax.jit(jax.jacobian(K))(params)
+    for i in range(5):
+        step = jnp.zeros(5).at[i].set(1e-5)
+        finite = (K(params + step) - K(params - step)) / 2e-5
+        np.testing.assert_allclose(gradient[:, i], finite, rtol=1e-6, atol=1e-8)
+        assert (np.abs(finite) > 1e-3).all()

@@ -1,0 +1,124 @@
+"""Schedules: what is promised of β and log ᾱ, for any parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dpm_jax import schedule
+
+EPS = np.finfo(np.float32).eps
+
+
+def float64_of(s: schedule.Schedule) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(s.beta, np.float64), np.asarray(s.log_alpha_bar, np.float64)
+
+
+@pytest.mark.parametrize("steps", [2, 40, 2000])
+def test_fixed_removes_the_same_signal_each_step(steps):
+    family = schedule.fixed(steps)
+    beta, log_alpha_bar = float64_of(family.apply(family.init()))
+    t = np.arange(1, steps + 1)
+    assert family.steps == len(beta) == steps
+    np.testing.assert_allclose(beta, 1 / (steps - t + 1), rtol=EPS)
+    np.testing.assert_allclose(log_alpha_bar[:-1], np.log(1 - t[:-1] / steps), rtol=EPS)
+    assert beta[-1] == 1
+    assert log_alpha_bar[-1] == -np.inf
+
+
+def test_given_accumulates_the_signal():
+    beta = np.linspace(1e-4, 0.02, 1000)
+    s = schedule.given(beta).apply({})
+    np.testing.assert_allclose(s.beta, beta, rtol=EPS)
+    signal = 1.0
+    for t, b in enumerate(beta):
+        signal *= 1 - b
+        np.testing.assert_allclose(np.exp(float64_of(s)[1][t]), signal, rtol=1e-5)
+    np.testing.assert_array_equal(schedule.given(list(beta)).apply({}).beta, s.beta)
+
+
+@pytest.mark.parametrize(
+    ("beta", "message"),
+    [
+        ([0.5, 0.0, 0.5], r"beta must lie in \(0, 1\), got beta_2 = 0.0"),
+        ([-0.1, 0.5], r"beta must lie in \(0, 1\), got beta_1 = -0.1"),
+        ([0.5, 1.0, 0.5], r"beta must lie in \(0, 1\), got beta_2 = 1.0"),
+        ([0.5, 1.5], r"beta must lie in \(0, 1\), got beta_2 = 1.5"),
+        ([0.5, float("nan")], r"beta must lie in \(0, 1\), got beta_2 = nan"),
+        ([0.5], "timesteps must be at least 2, got 1"),
+    ],
+)
+def test_given_checks_its_rates(beta, message):
+    with pytest.raises(ValueError, match=message):
+        schedule.given(beta)
+
+
+@pytest.mark.parametrize("steps", [1, 0, -3])
+def test_a_schedule_has_two_steps_or_more(steps):
+    for make in (schedule.fixed, lambda steps: schedule.learned(steps, 1e-3)):
+        with pytest.raises(ValueError, match=f"timesteps must be at least 2, got {steps}"):
+            make(steps)
+
+
+@pytest.mark.parametrize("beta_1", [0.0, 1.0, -1e-3, float("nan")])
+def test_learned_checks_beta_1(beta_1):
+    with pytest.raises(ValueError, match=rf"beta_1 must lie in \(0, 1\), got {beta_1}"):
+        schedule.learned(40, beta_1)
+
+
+def test_learned_starts_evenly_spaced_in_log_snr():
+    family = schedule.learned(40, 1e-4)
+    with jax.enable_x64(True):
+        beta, log_alpha_bar = float64_of(family.apply(family.init()))
+    log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+    np.testing.assert_allclose(np.diff(log_snr), np.diff(log_snr)[0], rtol=1e-9)
+    np.testing.assert_allclose(log_snr[0], np.log(1 / 1e-4 - 1), rtol=1e-12)
+    assert -8 < log_snr[-1] < -5
+    np.testing.assert_allclose(np.cumsum(np.log1p(-beta)), log_alpha_bar, rtol=1e-9)
+
+
+@st.composite
+def learned_schedules(draw):
+    """A learned family and parameters as far from the start as training could take them."""
+    family = schedule.learned(draw(st.sampled_from([2, 5, 40])), draw(st.floats(1e-6, 0.9)))
+    number = st.floats(-4, 4, width=32)
+    gaps = draw(st.lists(number, min_size=family.steps - 1, max_size=family.steps - 1))
+    end = draw(st.floats(-2, 100, width=32))
+    return family, {"gaps": jnp.asarray(gaps), "end": jnp.asarray(end)}
+
+
+@settings(max_examples=60)
+@given(learned_schedules())
+def test_learned_is_a_schedule_for_any_parameters(drawn):
+    family, params = drawn
+    s = family.apply(params)
+    beta, log_alpha_bar = float64_of(s)
+    assert s.beta[0] == family.apply(family.init()).beta[0]  # fixed: no parameter moves it
+    assert ((beta > 0) & (beta < 1)).all()
+    assert (np.diff(log_alpha_bar) < 0).all()
+    assert log_alpha_bar[0] < 0
+    log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+    assert log_snr[-1] >= schedule.MIN_LOG_SNR - 1e-5
+    # What float32 leaves uncertain in each log(1-β_t), by its derivative.
+    rounding = 4 * EPS * np.cumsum(np.abs(log_alpha_bar) + beta / (1 - beta))
+    assert (np.abs(np.cumsum(np.log1p(-beta)) - log_alpha_bar) <= rounding).all()
+
+
+def test_beta_1_has_no_gradient_and_the_others_do():
+    family = schedule.learned(5, 1e-3)
+    jacobian = jax.jacobian(lambda params: family.apply(params).beta)(family.init())
+    np.testing.assert_array_equal(jacobian["gaps"][0], 0)
+    assert jacobian["end"][0] == 0
+    assert (jnp.abs(jacobian["gaps"][1:]).sum(1) > 0).all()
+
+
+def test_at_counts_from_one():
+    s = schedule.Schedule(jnp.array([0.1, 0.2, 0.3]), jnp.array([-1.0, -2.0, -3.0]))
+    steps = [schedule.at(s, jnp.asarray(t)) for t in (1, 2, 3)]
+    np.testing.assert_allclose([c.beta for c in steps], [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal([c.log_alpha_bar for c in steps], [-1, -2, -3])
+    np.testing.assert_array_equal([c.log_alpha_bar_prev for c in steps], [0, -1, -2])
+    np.testing.assert_array_equal(schedule.times(s), [2, 3])
+    assert s.steps == 3
