@@ -59,9 +59,24 @@ def step_kl(process: Process, x0: Event, t: Step, noise: Event) -> Scalar:
 
 def all_steps(process: Process, x0: Event, noise: Float[Array, "T *event"]) -> Bound:
     """The bound of one example with every step summed; ``noise[t-1]`` makes x_t."""
-    t = times(process.schedule)
-    kls = jax.vmap(lambda t, eps: step_kl(process, x0, t, eps))(t, noise[1:])
-    return _with_boundary(process, x0, noise[0], kls)
+    of_one = all_steps_of_batch(process, x0[None], noise[:, None])
+    return jax.tree.map(lambda term: term[0], of_one)
+
+
+def all_steps_of_batch(
+    process: Process, x0: Float[Array, "batch *event"], noise: Float[Array, "T batch *event"]
+) -> Bound:
+    """``all_steps`` of every example, laid out step by step: ``noise[t-1, i]`` makes x_t of x0[i].
+
+    With t outside, each step's read-out is one product for the whole batch; examples outside
+    would make the gradient a third slower on CPU.
+    """
+
+    def at_step(t: Step, noise: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
+        return jax.vmap(lambda x, eps: step_kl(process, x, t, eps))(x0, noise)
+
+    kls = jax.vmap(at_step)(times(process.schedule), noise[1:])
+    return jax.vmap(lambda x, eps, kl: _with_boundary(process, x, eps, kl))(x0, noise[0], kls.T)
 
 
 def sampled_step(process: Process, x0: Event, t: Step, noise: Float[Array, "2 *event"]) -> Bound:

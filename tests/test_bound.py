@@ -1,7 +1,5 @@
 """K, path weights and their estimators, against enumeration, closed forms and each other."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np

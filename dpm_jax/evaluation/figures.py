@@ -1,7 +1,7 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; the only module that imports matplotlib.
 
-Nothing here touches pyplot or global state, so every figure can be drawn without a display,
-and the last expression of a notebook cell shows it. All entropies and bounds are in bits.
+Nothing here touches pyplot or global state: figures need no display, and show themselves as
+the last expression of a notebook cell. All entropies and bounds are in bits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def swiss_roll(
         drift: f_μ(x, t) - x on a grid, as many t; they may differ, for t = 1 is not learned.
 
     Raises:
-        ValueError: if the three do not have the same panels.
+        ValueError: if the rows do not match.
     """
     if list(forward) != list(reverse) or len(drift) != len(forward):
         raise ValueError(
@@ -78,8 +78,8 @@ def swiss_roll(
     for axes, label in zip(rows[:, 0], labels, strict=True):
         axes.set_ylabel(label, fontsize=12)
     for axes in rows.flat:
-        axes.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
-        axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+        axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2), aspect="equal")
+        axes.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT))
     figure.supxlabel("positions and arrow lengths: scaled data, variance 1", fontsize=10)
     return figure
 
@@ -114,7 +114,6 @@ def schedules(named: Mapping[str, np.ndarray], notes: Mapping[str, str] | None =
         named: β_1..β_T by label; T may differ. Where β_T = 1, λ_T = -∞ is left out.
         notes: added to the labels of the same name.
     """
-    notes = notes or {}
     figure = _Drawing(figsize=(WIDTH, 4.2), layout="constrained")
     rates, ratios = figure.subplots(1, 2)
     for i, (label, beta) in enumerate(named.items()):
@@ -122,7 +121,7 @@ def schedules(named: Mapping[str, np.ndarray], notes: Mapping[str, str] | None =
         share = np.arange(1, len(beta) + 1) / len(beta)
         log_snr = _log_snr(beta)
         finite = np.isfinite(log_snr)
-        text = f"{label}: {notes[label]}" if label in notes else label
+        text = f"{label}: {notes[label]}" if notes and label in notes else label
         rates.plot(share, beta, line, color=colour, label=text)
         ratios.plot(share[finite], log_snr[finite], line, color=colour)
     rates.set_yscale("log")
@@ -189,8 +188,8 @@ def training(records: Sequence[Mapping[str, float | int]], *, limit: float | Non
     figure = _Drawing(figsize=(WIDTH, 5.2), layout="constrained")
     bounds, norms = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     bounds.plot(step, K, color=BLUE, lw=1, label="K of the batch")
-    settled = slice(len(step) // 10, None)
-    shown = K[settled]
+    start = len(step) // 10
+    shown = K[start:]
     if limit is not None:
         bounds.axhline(limit, color=VERMILION, ls="--", label="true limit")
         shown = np.append(shown, limit)
@@ -199,12 +198,14 @@ def training(records: Sequence[Mapping[str, float | int]], *, limit: float | Non
     _label(bounds, "", "K (bits per example)")
     bounds.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     norms.plot(step, norm, color=GREY, lw=1)
-    norms.set_ylim(0, 1.08 * norm[settled].max())
+    norms.set_ylim(0, 1.08 * norm[start:].max())
     _label(norms, "training step", "gradient norm")
     return figure
 
 
 def _png(figure: Figure) -> bytes:
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: a second pass moves panels by a hair
     drawn, packed = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
     # A palette makes clouds of points a third as large, and leaves the metadata behind.
@@ -239,8 +240,7 @@ def _log_snr(beta: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):  # log 0 = -inf is right
         log_alpha_bar = np.cumsum(np.log1p(-beta.astype(np.float64)))
     # log(1-ᾱ), exact where ᾱ is close to 1
-    log_snr: np.ndarray = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
-    return log_snr
+    return np.asarray(log_alpha_bar - np.log(-np.expm1(log_alpha_bar)))
 
 
 def _label(axes: Axes, x: str, y: str, *, colour: str = "black") -> None:

@@ -4,7 +4,8 @@ Works on any process: a trained model's, or an exact one of ``dpm_jax.limits``.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.training.sharding import data_mesh, split_batch
+
+BOUNDARY = ("prior_kl", "last_step", "entropy_first", "entropy_last", "entropy_prior")
 
 MakeProcess = Callable[[Any], Process]
 """Parameters to process: ``partial(bind, model)``, for one."""
@@ -62,27 +65,28 @@ def evaluate(
 ) -> Likelihood:
     """The bound of every example [n, *event], all steps summed, one noise draw each."""
 
-    def of_one(x0: Array, key: PRNGKey, params: Any) -> bound.Bound:
+    def of_chunk(params: Any, x0: Array, keys: Array) -> dict[str, Array]:
         bound_to = process(params)
-        noise = bound_to.kernel.noise(key, (bound_to.schedule.steps, *x0.shape))
-        return bound.all_steps(bound_to, x0, noise)
+        shape = (bound_to.schedule.steps, *x0.shape[1:])
+        noise = jax.vmap(lambda k: bound_to.kernel.noise(k, shape), out_axes=1)(keys)
+        terms = bound.all_steps_of_batch(bound_to, x0, noise)
+        return terms._asdict() | {"K": terms.K, "K_eq14": terms.K_eq14}
 
-    def of_chunk(params: Any, x0: Array, keys: Array) -> tuple[bound.Bound, Array, Array]:
-        terms = jax.vmap(lambda x, k: of_one(x, k, params))(x0, keys)
-        return terms, terms.K, terms.K_eq14
-
-    terms, K, K_eq14 = _by_chunks(of_chunk, params, examples, key, chunk, progress, "held-out K")
-    bits = jax.tree.map(lambda a: np.asarray(a, np.float64) / NATS_PER_BIT, terms)
-    boundary = {
-        name: float(getattr(bits, name).mean())
-        for name in ("prior_kl", "last_step", "entropy_first", "entropy_last", "entropy_prior")
-    }
+    names = ("K", "K_eq14", "null", *BOUNDARY)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    step_kl = np.zeros(())
+    for values in _by_chunks(of_chunk, params, examples, key, chunk, progress, "held-out K"):
+        # Summed at once: [n, T-1] of a long diffusion would not fit.
+        step_kl = step_kl + values.pop("step_kl").sum(0, dtype=np.float64)
+        for name in names:
+            columns[name].append(values[name])
+    bits = {name: np.concatenate(columns[name]).astype(np.float64) / NATS_PER_BIT for name in names}
     return Likelihood(
-        K=K / NATS_PER_BIT,
-        K_eq14=K_eq14 / NATS_PER_BIT,
-        null=bits.null,
-        step_kl=bits.step_kl.mean(0),
-        terms=boundary,
+        K=bits["K"],
+        K_eq14=bits["K_eq14"],
+        null=bits["null"],
+        step_kl=step_kl / len(examples) / NATS_PER_BIT,
+        terms={name: float(bits[name].mean()) for name in BOUNDARY},
     )
 
 
@@ -102,10 +106,8 @@ def importance_weighted(
         bound_to = process(params)
         return jax.vmap(lambda x, k: bound.importance_weighted(bound_to, x, k, paths))(x0, keys)
 
-    nats: np.ndarray = _by_chunks(
-        of_chunk, params, examples, key, chunk, progress, "weighted paths"
-    )
-    return nats / NATS_PER_BIT
+    parts = _by_chunks(of_chunk, params, examples, key, chunk, progress, "weighted paths")
+    return np.concatenate(list(parts)).astype(np.float64) / NATS_PER_BIT
 
 
 def _by_chunks(
@@ -116,8 +118,8 @@ def _by_chunks(
     chunk: int,
     progress: bool,
     label: str,
-) -> Any:
-    """``function(params, x0 [chunk], keys [chunk])`` over all examples; results joined, NumPy.
+) -> Iterator[Any]:
+    """``function(params, x0 [chunk], keys [chunk])`` over all examples, chunk by chunk, NumPy.
 
     One trace: the last chunk is filled up by repeating examples, which are cut off again.
     Example i has the key ``fold_in(key, i)``, whatever the chunk.
@@ -132,8 +134,7 @@ def _by_chunks(
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
         return function(params, split(x0), split(keys))
 
-    parts = []
     for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
-        index = np.arange(start, start + chunk) % count
-        parts.append(jax.device_get(compiled(params, examples[index], index)))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+        index = np.arange(start, start + chunk)
+        values = jax.device_get(compiled(params, examples[index % count], index))
+        yield jax.tree.map(itemgetter(slice(count - start)), values)

@@ -19,8 +19,9 @@ def batch_bound(
     noise = model.kernel.noise
     count, event = x0.shape[0], x0.shape[1:]
     if times == 0:
-        eps = noise(key, (count, process.schedule.steps, *event))
-        return jax.vmap(lambda x, e: bound.all_steps(process, x, e))(x0, eps)
+        return bound.all_steps_of_batch(
+            process, x0, noise(key, (process.schedule.steps, count, *event))
+        )
     noise_key, times_key = jax.random.split(key)
     t = bound.stratified_times(times_key, count * times, process.schedule.steps)
     eps = noise(noise_key, (count, times, 2, *event))
