@@ -37,7 +37,7 @@ class Config(harness.RunConfig):
     workdir: Path = Path("runs/heartbeat")
     steps: int = 20_000
     batch_size: int = 512
-    times_per_example: int = 1
+    times_per_batch: int = 128
     train_examples: int = 100_000
     heldout_examples: int = 5_000
     iw_examples: int = 500

@@ -4,13 +4,16 @@ Only the one-step kernels of Table App.1 are stated here. Bits are enumerated; n
 marginal, a posterior, a KL or a bound is repeated from ``dpm_jax``.
 """
 
-from functools import reduce
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.schedule import Schedule
+
+# A test's program runs once: compiling it is what it costs, so it is compiled as it stands.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def schedule64(beta) -> Schedule:
@@ -66,3 +69,8 @@ def standard_errors(draws, expected) -> np.ndarray:
     draws = np.asarray(draws, np.float64)
     error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
     return np.abs(draws.mean(axis=0) - expected) / error
+
+
+def draws_of(draw, seed: int, count: int):
+    """``draw(key)`` for ``count`` keys."""
+    return jit(jax.vmap(draw))(jax.random.split(jax.random.key(seed), count))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from reference import (
     bit_mixture,
+    draws_of,
     fixed64,
+    jit,
     product_law,
     schedule64,
     standard_errors,
@@ -28,11 +30,6 @@ BITS, STATES = 3, states(3)
 ACTIVITY = 0.3
 NOISE = np.random.default_rng(0).normal(size=(4, 8, BITS))
 TABLE = (2 * STATES - 1) + 0.5 * NOISE  # a read-out for every t and state x_t
-
-
-def averaged(draw, seed, count):
-    """``draw(key)`` for ``count`` keys, compiled once."""
-    return jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(seed), count))
 
 
 def noisy_bound(process, x0):
@@ -63,7 +60,7 @@ def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, learned_l
         return path, several, noisy_bound(process, x0)(key)
 
     log_prior = kernel.log_prob(kernel.prior((3,)), x0)
-    path, several, K = averaged(draw, 1, 2_000)
+    path, several, K = draws_of(draw, 1, 2_000)
     np.testing.assert_allclose(path, log_prior, rtol=1e-10)
     np.testing.assert_allclose(several, log_prior, rtol=1e-10)
     np.testing.assert_allclose(K.null, log_prior)
@@ -80,7 +77,7 @@ def test_null_of_data_from_the_prior_is_its_entropy(name):
         x0 = kernel.transport(kernel.prior((2,)), kernel.noise(data_key, (2,)))
         return noisy_bound(process, x0)(noise_key)
 
-    draws = averaged(draw, 4, 10_000)
+    draws = draws_of(draw, 4, 10_000)
     expected = -2 * (0.5 * np.log(2 * np.pi * np.e))
     if name == "binomial":
         expected = 2 * (0.3 * np.log(0.3) + 0.7 * np.log(0.7))
@@ -163,7 +160,7 @@ def test_bits_against_enumeration(form, learned_last_step):
 
         return jax.vmap(one)(x0)
 
-    draws = np.asarray(averaged(draw, 5, 2_000))  # [draw, x_0, estimator]
+    draws = np.asarray(draws_of(draw, 5, 2_000))  # [draw, x_0, estimator]
     assert (standard_errors(draws[..., 0], K) < 5).all()
     assert (standard_errors(draws[..., 1], K) < 5).all()
     # The mean weight is p(x_0), whatever the number of paths ...
@@ -182,7 +179,7 @@ def test_many_paths_meet_log_p():
     log_p, K = enumerated(DIRECT_BERNOULLI, False)
     process = table_process(DIRECT_BERNOULLI, False)
     key = jax.random.key(6)
-    weighted = jax.jit(jax.vmap(lambda x: bound.importance_weighted(process, x, key, 10_000)))
+    weighted = jit(jax.vmap(lambda x: bound.importance_weighted(process, x, key, 10_000)))
     ours = weighted(jnp.asarray(STATES))
     assert (log_p - K).mean() > 0.1
     np.testing.assert_allclose(ours, log_p, atol=0.1 * (log_p - K).min())
@@ -205,7 +202,7 @@ def test_every_path_is_exact_when_the_reverse_is():
         K = jax.vmap(lambda x: noisy_bound(process, x)(key).K)
         return paths(jnp.asarray(STATES)), K(jnp.asarray(STATES))
 
-    paths, K = averaged(draw, 7, 2_000)
+    paths, K = draws_of(draw, 7, 2_000)
     np.testing.assert_allclose(paths[:100], np.tile(log_p, (100, 1)), rtol=1e-9)
     assert (standard_errors(K, log_p) < 5).all()
 
@@ -230,7 +227,7 @@ def test_gaussian_data_with_the_exact_reverse(learned_last_step):
     process = Process(gaussian.KERNEL, s, exact_reverse, learned_last_step)
     log_p = stats.norm(MEAN, np.sqrt(VARIANCE)).logpdf(1.3)
     draw = noisy_bound(process, x0)
-    paths, draws = averaged(
+    paths, draws = draws_of(
         lambda key: (bound.path_log_weight(process, x0, key), draw(key)), 8, 5_000
     )
     if learned_last_step:
@@ -272,7 +269,7 @@ def test_K_is_the_mean_log_weight_of_paths(learned_last_step):
         K = noisy_bound(process, x0)(K_key).K
         return K - bound.path_log_weight(process, x0, path_key)
 
-    assert standard_errors(averaged(draw, 10, 20_000), 0) < 5
+    assert standard_errors(draws_of(draw, 10, 20_000), 0) < 5
 
 
 # ---------------------------------------------------------------- eq. 14
@@ -298,7 +295,7 @@ def test_eq14_agrees_on_matched_data_and_differs_by_the_mismatch(name):
     def bounds(x0):
         return noisy_bound(process, x0)(jax.random.key(11))
 
-    b = jax.jit(jax.vmap(bounds))(matched)
+    b = jit(jax.vmap(bounds))(matched)
     np.testing.assert_allclose(b.K.mean(), b.K_eq14.mean(), rtol=1e-12)
     alpha_bar = np.cumprod(1 - np.array(BETA))
     expected = (1 - alpha_bar[0] + alpha_bar[-1]) * jax.vmap(mismatch)(matched)
@@ -315,9 +312,9 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
     process = random_normal_process(BETA, learned_last_step)
     x0 = jnp.array([0.8, -1.1])
     noise = jax.random.normal(jax.random.key(12), (4, 2))
-    whole = jax.jit(lambda noise: bound.all_steps(process, x0, noise))(noise)
+    whole = jit(lambda noise: bound.all_steps(process, x0, noise))(noise)
     one = jax.vmap(lambda t, eps: bound.sampled_step(process, x0, t, eps))
-    parts = jax.jit(one)(jnp.array([2, 3, 4]), noise[jnp.array([[0, 1], [0, 2], [0, 3]])])
+    parts = jit(one)(jnp.array([2, 3, 4]), noise[jnp.array([[0, 1], [0, 2], [0, 3]])])
     assert parts.step_kl.shape == (3, 1)
     assert np.std(parts.step_kl) > 0.01
     np.testing.assert_allclose(parts.step_kl[:, 0] / 3, whole.step_kl, rtol=1e-12)
@@ -326,7 +323,7 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
 
 
 def test_stratified_times_are_uniform_and_even():
-    draws = np.asarray(averaged(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
+    draws = np.asarray(draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
     assert set(np.unique(draws)) == {2, 3, 4, 5, 6}
     for t in range(2, 7):  # at every place in the batch
         assert (np.abs((draws == t).mean(0) - 0.2) < 5 * np.sqrt(0.16 / 5_000)).all()
@@ -357,7 +354,7 @@ def test_stratified_times_have_the_smaller_variance():
             ]
         )
 
-    draws = np.asarray(averaged(draw, 16, 2_000))
+    draws = np.asarray(draws_of(draw, 16, 2_000))
     assert standard_errors(draws[:, 0] - draws[:, 2], 0) < 5
     assert standard_errors(draws[:, 1] - draws[:, 2], 0) < 5
     assert draws[:, 0].var() < 0.3 * draws[:, 1].var()
@@ -378,7 +375,7 @@ def test_gradient_by_the_schedule_is_that_of_frozen_noise(learned_last_step):
         return jnp.stack([b.K, b.K_eq14])
 
     params = jnp.array([0.3, -0.5, 0.1, 0.6, 0.7])
-    K, gradient = jax.jit(K), jax.jit(jax.jacobian(K))(params)
+    K, gradient = jit(K), jit(jax.jacobian(K))(params)
     for i in range(5):
         step = jnp.zeros(5).at[i].set(1e-5)
         finite = (K(params + step) - K(params - step)) / 2e-5

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import sigmoid
-from reference import bit_mixture, fixed64
+from reference import bit_mixture, fixed64, jit
 
 from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
@@ -29,7 +29,7 @@ STEPS = 6
 def every_step(s, f):
     """f(t, coefficients) for t = 1..T, stacked."""
     t = jnp.arange(1, s.steps + 1)
-    return jax.jit(jax.vmap(lambda t: f(t, schedule.at(s, t))))(t)
+    return jit(jax.vmap(lambda t: f(t, schedule.at(s, t))))(t)
 
 
 @pytest.mark.parametrize("name", PERTURBED)

@@ -91,7 +91,7 @@ def best_schedule(roll: Roll, steps: int, beta_1: float) -> tuple[np.ndarray, fl
     if not 0 < beta_1 < 1:
         raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
     start = math.log1p(-beta_1) - math.log(beta_1)
-    log_snr = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(400, 4 * steps))
+    log_snr = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(800, 4 * steps))
     # KL_T = -log(1-ᾱ_T) = log(1 + SNR_T)
     path, _ = cheapest_path(_costs(roll, log_snr), np.log1p(np.exp(log_snr)), steps - 1)
     log_alpha_bar = -np.logaddexp(0, -log_snr[path])
@@ -167,17 +167,22 @@ def _posterior_variance(
 
 
 def _costs(roll: Roll, log_snr: np.ndarray) -> np.ndarray:
-    """KL_t, nats, of a step from each level (row) to each level (column); [G, G]."""
-    snr = jnp.asarray(np.exp(log_snr), jnp.float32)
+    """KL_t, nats, of a step from each level (row) to each lower one (column); [G, G]."""
+    snr = np.exp(log_snr)
 
-    @jax.jit
-    def column(level: Array, variance: Array, weights: Array) -> Array:
-        gap = jnp.maximum(snr - level, 0.0)[:, None, None]
-        return 0.5 * jnp.log1p(gap * variance).sum(-1) @ weights
+    def column(level: float) -> np.ndarray:
+        variance, weights = _posterior_variance(roll, level, along=32, across=6)
+        variance, weights = _merged(variance.ravel(), np.repeat(weights, 2))
+        gap = np.maximum(snr - math.exp(level), 0.0)[:, None]
+        return np.asarray(0.5 * np.log1p(gap * variance) @ weights)
 
-    def cost(level: float) -> np.ndarray:
-        variance, weights = _posterior_variance(roll, level, along=48, across=8)
-        args = (np.exp(level), variance, weights)
-        return np.asarray(column(*(jnp.asarray(a, jnp.float32) for a in args)))
+    return np.stack([column(level) for level in log_snr], axis=1)
 
-    return np.stack([cost(float(level)) for level in log_snr], axis=1)
+
+def _merged(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values within 15% of each other replaced by their mean: 3e-4 of a KL, for speed."""
+    bins = np.floor(np.log(values) / 0.15).astype(int)
+    bins -= bins.min()
+    weight = np.bincount(bins, weights)
+    kept = weight > 0
+    return np.bincount(bins, weights * values)[kept] / weight[kept], weight[kept]

@@ -11,8 +11,8 @@ class TrainConfig:
     Attributes:
         steps: optimiser steps.
         batch_size: examples per step, a multiple of the number of devices.
-        times_per_example: diffusion steps t drawn per example and stratified over the
-            batch; 0 sums over all t = 2..T.
+        times_per_batch: how many diffusion steps t are drawn per batch, stratified; they
+            divide its examples among them. 0 sums over all t = 2..T for every example.
         learning_rate: peak rate, reached after the warm-up, then a cosine to zero.
         warmup_steps: steps of linear warm-up.
         ema_decay: of the averaged weights that evaluation uses.
@@ -27,7 +27,7 @@ class TrainConfig:
 
     steps: int = 10_000
     batch_size: int = 256
-    times_per_example: int = 0
+    times_per_batch: int = 0
     learning_rate: float = 0.01
     warmup_steps: int = 300
     ema_decay: float = 0.999
@@ -39,8 +39,13 @@ class TrainConfig:
         """Check every field."""
         for name in ("steps", "batch_size", "steps_per_dispatch", "checkpoint_every"):
             require(name, getattr(self, name), at_least=1)
-        for name in ("times_per_example", "warmup_steps", "seed"):
+        for name in ("times_per_batch", "warmup_steps", "seed"):
             require(name, getattr(self, name), at_least=0)
+        if self.times_per_batch and self.batch_size % self.times_per_batch:
+            raise ValueError(
+                f"times_per_batch must divide batch_size, {self.batch_size}, "
+                f"got {self.times_per_batch}"
+            )
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.ema_decay < 1:

@@ -44,7 +44,7 @@ def make_train_steps(
     def objective(params: dict, data: Array, key: PRNGKey) -> tuple[Array, dict[str, Array]]:
         batch_key, noise_key = jax.random.split(key)
         rows = jax.random.randint(batch_key, (config.batch_size,), 0, data.shape[0])
-        return loss(model, params, split(data[rows]), noise_key, config.times_per_example)
+        return loss(model, params, split(data[rows]), noise_key, config.times_per_batch)
 
     def train_step(state: TrainState, data: Array) -> tuple[TrainState, dict[str, Array]]:
         step_key = jax.random.fold_in(key, state.step)

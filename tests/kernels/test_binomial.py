@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import sigmoid
-from reference import bit_steps
+from reference import bit_steps, draws_of
 
 from dpm_jax.kernels import binomial
 from dpm_jax.kernels.binomial import Bernoulli
@@ -25,8 +25,8 @@ def test_marginal_is_the_product_of_transition_matrices(activity):
 def test_counts_of_transported_bits():
     p = np.array([0.003, 0.2, 0.5, 0.99])
     dist, kernel = Bernoulli(jnp.asarray(np.log(p / (1 - p)))), binomial.kernel(0.2)
-    keys = jax.random.split(jax.random.key(0), 20_000)
-    x = np.asarray(jax.vmap(lambda key: kernel.transport(dist, kernel.noise(key, (4,))))(keys))
+    x = draws_of(lambda key: kernel.transport(dist, kernel.noise(key, (4,))), 0, 20_000)
+    x = np.asarray(x)
     assert set(np.unique(x)) == {0.0, 1.0}
     scaled = (x - p) / np.sqrt(p * (1 - p))
     assert (np.abs(scaled.mean(0)) < 5 / np.sqrt(len(x))).all()

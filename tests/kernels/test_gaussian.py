@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from reference import standard_errors
+from reference import draws_of, standard_errors
 from scipy import stats
 
 from dpm_jax.kernels import gaussian
@@ -13,8 +13,7 @@ from dpm_jax.kernels.gaussian import KERNEL, Normal
 def test_transport_is_normal():
     # Kolmogorov-Smirnov against the law that the distribution's fields name.
     dist = Normal(jnp.array([0.0, 3.0]), jnp.array([1.0, 0.04]))
-    keys = jax.random.split(jax.random.key(0), 4_000)
-    x = jax.vmap(lambda key: KERNEL.transport(dist, KERNEL.noise(key, (2,))))(keys)
+    x = draws_of(lambda key: KERNEL.transport(dist, KERNEL.noise(key, (2,))), 0, 4_000)
     for i in (0, 1):
         law = stats.norm(dist.mean[i], dist.variance[i] ** 0.5)
         assert stats.kstest(x[:, i], law.cdf).pvalue > 1e-3

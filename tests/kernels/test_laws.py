@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import standard_errors
+from reference import draws_of, jit, standard_errors
 
 from dpm_jax.kernels import binomial, gaussian
 
@@ -42,7 +42,7 @@ def density(kernel, dist):
 def transition(kernel, beta):
     """[x_{t-1}, x_t] densities of one step between the states."""
     points, _ = support(kernel)
-    return jax.jit(jax.vmap(lambda x: density(kernel, kernel.step(x, beta))))(points)
+    return jit(jax.vmap(lambda x: density(kernel, kernel.step(x, beta))))(points)
 
 
 def random_states(kernel, seed, shape):
@@ -73,7 +73,7 @@ def test_bayes(kernel):
         backward = kernel.log_prob(kernel.posterior(x0, xt, beta, prev), before)
         return forward, backward + kernel.log_prob(kernel.marginal(x0, now), xt)
 
-    forward, backward = jax.jit(jax.vmap(both_sides))(x0, before, xt, beta, prev)
+    forward, backward = jit(jax.vmap(both_sides))(x0, before, xt, beta, prev)
     np.testing.assert_allclose(forward, backward, rtol=1e-9, atol=1e-8)
 
 
@@ -132,7 +132,7 @@ def test_events_add_up(kernel):
         step = kernel.step_entropy(q, jnp.asarray(0.2))
         return jnp.stack([kernel.kl(q, p), kernel.entropy(q), step, kernel.log_prob(q, x0)])
 
-    whole, parts = facts(x0[:, 0], xt[:, 0]), jax.vmap(facts)(x0, xt).sum(0)
+    whole, parts = jit(facts)(x0[:, 0], xt[:, 0]), jit(jax.vmap(facts))(x0, xt).sum(0)
     np.testing.assert_allclose(whole, parts, rtol=1e-12)
 
 
@@ -142,13 +142,11 @@ def test_samples_have_the_law_of_their_distribution(kernel):
     q = kernel.posterior(x0, xt, jnp.asarray(0.4), jnp.asarray(-0.6))
     p = kernel.step(xt, jnp.asarray(0.7))
 
-    @jax.jit
-    @jax.vmap
     def draw(key):
         x = kernel.transport(q, kernel.noise(key, (3,)))
         return jnp.stack([kernel.log_prob(q, x), kernel.log_prob(q, x) - kernel.log_prob(p, x)])
 
-    draws = draw(jax.random.split(jax.random.key(6), 20_000))
+    draws = draws_of(draw, 6, 20_000)
     expected = np.array([-kernel.entropy(q), kernel.kl(q, p)])
     assert (standard_errors(draws, expected) < 5).all()
 
@@ -171,7 +169,7 @@ def test_no_signal_is_left_at_the_limit(kernel):
         return kernel.kl(kernel.posterior(x0, xt, jnp.asarray(1.0), jnp.asarray(-0.3)), before)
 
     for f in (prior_kl, step_kl, posterior_kl):
-        value, gradient = jax.value_and_grad(f)(x0)
+        value, gradient = jit(jax.value_and_grad(f))(x0)
         np.testing.assert_allclose(value, 0, atol=1e-14)
         np.testing.assert_allclose(gradient, 0, atol=1e-14)
 
