@@ -160,7 +160,7 @@ def test_bits_against_enumeration(form, learned_last_step):
 
         return jax.vmap(one)(x0)
 
-    draws = np.asarray(draws_of(draw, 5, 2_000))  # [draw, x_0, estimator]
+    draws = draws_of(draw, 5, 2_000)  # [draw, x_0, estimator]
     assert (standard_errors(draws[..., 0], K) < 5).all()
     assert (standard_errors(draws[..., 1], K) < 5).all()
     # The mean weight is p(x_0), whatever the number of paths ...
@@ -323,7 +323,7 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
 
 
 def test_stratified_times_are_uniform_and_even():
-    draws = np.asarray(draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
+    draws = draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000)
     assert set(np.unique(draws)) == {2, 3, 4, 5, 6}
     for t in range(2, 7):  # at every place in the batch
         assert (np.abs((draws == t).mean(0) - 0.2) < 5 * np.sqrt(0.16 / 5_000)).all()
@@ -354,7 +354,7 @@ def test_stratified_times_have_the_smaller_variance():
             ]
         )
 
-    draws = np.asarray(draws_of(draw, 16, 2_000))
+    draws = draws_of(draw, 16, 2_000)
     assert standard_errors(draws[:, 0] - draws[:, 2], 0) < 5
     assert standard_errors(draws[:, 1] - draws[:, 2], 0) < 5
     assert draws[:, 0].var() < 0.3 * draws[:, 1].var()

@@ -16,6 +16,7 @@ Three limits, each below the one before:
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,11 @@ import numpy as np
 from dpm_jax.array_types import Array, Event, Float, Step
 from dpm_jax.data.swiss_roll import Roll
 from dpm_jax.kernels import gaussian
-from dpm_jax.kernels.gaussian import Normal
+from dpm_jax.kernels.gaussian import LOG_2PI, Normal
 from dpm_jax.limits import curve
 from dpm_jax.limits.schedules import cheapest_path
 from dpm_jax.process import Process
+from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import Coefficients, Schedule, check_steps, given
 
 MIN_LOG_SNR = -10.0
@@ -53,32 +55,41 @@ def last_step_limit(roll: Roll, beta_1: float) -> float:
     """-H_q(X_1), bits: no K exceeds it with the fixed last step T_π(x_0 | x_1; β_1).
 
     K ≤ E log p(x_1) + E log π(x_0)/π(x_1), and the second term is 0: both have variance 1.
+    log p(x_0) itself, and so the importance-weighted bound, may be higher.
+
+    Raises:
+        ValueError: if ``beta_1`` is not in (0, 1).
     """
+    _check_beta_1(beta_1)
     # x_1 = √(1-β_1) y, where y is the roll blurred by β_1/(1-β_1).
     blurred = _negative_entropy(roll, roll.variance + beta_1 / (1 - beta_1))
-    return (blurred - math.log1p(-beta_1)) / math.log(2)
+    return (blurred - math.log1p(-beta_1)) / NATS_PER_BIT
 
 
-def ceiling(roll: Roll, schedule: Schedule) -> float:
+def ceiling(roll: Roll, schedule: Schedule, *, learned_last_step: bool = False) -> float:
     """The mean K of ``exact_process``, bits: the best of any diagonal normal reverse.
 
-    K = E log π(x_0) + KL_1 - KL_T - Σ_{t=2..T} KL_t, where the boundary terms are
-    E KL(q(x_t | x_0) ‖ π) = -D/2 log(1-ᾱ_t), since the second moment is 1. Quadrature over
-    u and both noises, to about 1e-4 bits.
+    K = E log p(x_0 | x_1) - KL_T - Σ_{t=2..T} KL_t, where KL_T = -D/2 log(1-ᾱ_T), since the
+    second moment is 1. Quadrature over u and both noises, to about 3e-4 bits.
     """
     log_alpha_bar = np.asarray(schedule.log_alpha_bar, np.float64)
     log_noise = np.log(-np.expm1(log_alpha_bar))  # log(1-ᾱ_t)
     # Below e^-30 the points are as good as pure noise; ᾱ_T = 0 is -inf here.
     log_snr = np.maximum(log_alpha_bar - log_noise, -30.0)
     snr = np.exp(log_snr)
-    kls = 0.0
-    for before, after, level in zip(snr[:-1], snr[1:], log_snr[1:], strict=True):
-        variance, weights = _posterior_variance(roll, level, along=64, across=16)
-        kls += 0.5 * weights @ np.log1p((before - after) * variance).sum(-1)
-    return _null(2) - float(log_noise[0] - log_noise[-1] + kls) / math.log(2)
+    # E log π(x_0) + KL_1
+    nats = -LOG_2PI - 1 - log_noise[0]
+    if learned_last_step:
+        nats = -LOG_2PI - 1 - 0.5 * _mean_over_xt(roll, log_snr[0], np.log)
+    nats += log_noise[-1]
+    for gap, level in zip(snr[:-1] - snr[1:], log_snr[1:], strict=True):
+        nats -= 0.5 * _mean_over_xt(roll, level, partial(_log_one_plus, gap))
+    return float(nats) / NATS_PER_BIT
 
 
-def best_schedule(roll: Roll, steps: int, beta_1: float) -> tuple[np.ndarray, float]:
+def best_schedule(
+    roll: Roll, steps: int, beta_1: float, *, learned_last_step: bool = False
+) -> tuple[np.ndarray, float]:
     """β_1..β_T of the highest ``ceiling`` given T and β_1, and that ceiling in bits.
 
     Dynamic programming over an even grid of log-SNR from logit(1-β_1) down to
@@ -88,27 +99,28 @@ def best_schedule(roll: Roll, steps: int, beta_1: float) -> tuple[np.ndarray, fl
         ValueError: if ``steps`` < 2 or ``beta_1`` is not in (0, 1).
     """
     check_steps(steps)
-    if not 0 < beta_1 < 1:
-        raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
+    _check_beta_1(beta_1)
     start = math.log1p(-beta_1) - math.log(beta_1)
-    log_snr = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(800, 4 * steps))
+    log_snr = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(800, 8 * steps))
     # KL_T = -log(1-ᾱ_T) = log(1 + SNR_T)
     path, _ = cheapest_path(_costs(roll, log_snr), np.log1p(np.exp(log_snr)), steps - 1)
     log_alpha_bar = -np.logaddexp(0, -log_snr[path])
     beta = -np.expm1(np.diff(log_alpha_bar, prepend=0.0))
-    return beta, ceiling(roll, given(beta).apply({}))
+    schedule = given(beta).apply({})
+    return beta, ceiling(roll, schedule, learned_last_step=learned_last_step)
 
 
-def exact_process(roll: Roll, schedule: Schedule) -> Process:
-    """The process whose mean K is ``ceiling``, with the fixed last step."""
-    return Process(gaussian.KERNEL, schedule, exact_reverse(roll))
+def exact_process(roll: Roll, schedule: Schedule, *, learned_last_step: bool = False) -> Process:
+    """The process whose mean K is ``ceiling``."""
+    return Process(gaussian.KERNEL, schedule, exact_reverse(roll), learned_last_step)
 
 
 def exact_reverse(roll: Roll) -> Callable[[Event, Step, Coefficients], Normal]:
     """p(x_{t-1} | x_t) with the exact mean and diagonal variance of q(x_{t-1} | x_t).
 
     x_{t-1} given x_t and x_0 is normal with mean a x_0 + b x_t and variance β̃, so its
-    moments given x_t alone are a E[x_0 | x_t] + b x_t and β̃ + a² Var[x_0 | x_t].
+    moments given x_t alone are a E[x_0 | x_t] + b x_t and β̃ + a² Var[x_0 | x_t]. Holds at
+    t = 1 too, where a = 1 and b = β̃ = 0.
 
     Each example holds one number per quadrature node, about 180/noise of them (720 at
     noise 0.25): under ``vmap``, mind the memory.
@@ -136,10 +148,10 @@ def _denoise(
     """E[x_0 | x_t] and Var_d[x_0 | x_t]: normal given u, and u by quadrature."""
     signal, unexplained = jnp.exp(0.5 * log_alpha_bar), -jnp.expm1(log_alpha_bar)
     total = unexplained + signal**2 * noise_variance  # variance of x_t given u
-    distance = ((xt - signal * nodes) ** 2).sum(-1)
+    distance = ((xt[None] - signal * nodes) ** 2).sum(-1)
     weights = jax.nn.softmax(log_weights - 0.5 * distance / total)[:, None]
     centre = (weights * nodes).sum(0)
-    spread = (weights * (nodes - centre) ** 2).sum(0)
+    spread = (weights * (nodes - centre[None]) ** 2).sum(0)
     mean = centre + signal * noise_variance / total * (xt - signal * centre)
     variance = noise_variance * unexplained / total + (unexplained / total) ** 2 * spread
     return mean, variance
@@ -150,9 +162,21 @@ def _negative_entropy(roll: Roll, variance: float) -> float:
     return float(weights @ curve.log_density(curve.panels(roll, variance), points))
 
 
-def _null(dimensions: int) -> float:
-    """E log π(x_0) of data of variance 1, bits."""
-    return -0.5 * dimensions * math.log2(2 * math.pi * math.e)
+def _check_beta_1(beta_1: float) -> None:
+    if not 0 < beta_1 < 1:
+        raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
+
+
+def _log_one_plus(gap: float, variance: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log1p(gap * variance))
+
+
+def _mean_over_xt(
+    roll: Roll, log_snr: float, function: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """Σ_d E f(Var_d(x_0 | x_t))."""
+    variance, weights = _posterior_variance(roll, log_snr, along=64, across=10)
+    return float(weights @ function(variance).sum(-1))
 
 
 def _posterior_variance(

@@ -5,16 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+SCRATCH = "config.tmp"  # all that a crash before the first config.json can leave
 OWN = (
-    "config.json",
-    "config.tmp",
+    SCRATCH,
     "metrics.jsonl",
     "metrics.tmp",
     "result.json",
+    "result.tmp",
     "checkpoints",
     "unreadable_checkpoints",
     "tensorboard",
     "figures",
+    "config.json",  # last: a crash while clearing still leaves a run's folder
 )
 
 Config = dict[str, Any]
@@ -60,51 +62,72 @@ def open_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) ->
     """Make the folder ready for a run with this configuration.
 
     Raises:
-        ValueError: if it is not writable, in use without ``resume`` or ``overwrite``, not a
-            run's folder at all, or resumed with another configuration.
+        ValueError: if it is not writable, or ``check_folder`` refuses.
     """
-    if resume and overwrite:
-        raise ValueError("resume and overwrite exclude each other; give one of them")
+    check_folder(path, config, resume=resume, overwrite=overwrite)
     folder = RunFolder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        _check_contents(folder, resume=resume, overwrite=overwrite)
-        if resume and folder.config.exists():
-            _check_same(json.loads(folder.config.read_text()), config, path)
-        else:
-            if overwrite:
-                _clear(path)
-            scratch = folder.config.with_suffix(".tmp")
-            scratch.write_text(json.dumps(config, indent=2) + "\n")
-            scratch.replace(folder.config)
+        if overwrite:
+            _clear(path)
+        if not folder.config.exists():
+            write_whole(folder.config, json.dumps(config, indent=2) + "\n")
         folder.figures.mkdir(exist_ok=True)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder.config} is not valid JSON ({error}); use --overwrite") from None
     except OSError as error:
         raise ValueError(f"workdir {path} cannot be written: {error.strerror}") from None
     return folder
 
 
-def _check_contents(folder: RunFolder, *, resume: bool, overwrite: bool) -> None:
-    names = {entry.name for entry in folder.path.iterdir()}
-    if not names or resume or (overwrite and folder.config.exists()):
+def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Look, but touch nothing.
+
+    Raises:
+        ValueError: if the folder is in use without ``resume`` or ``overwrite``, is not a run's
+            folder at all, or is resumed with another configuration.
+    """
+    if resume and overwrite:
+        raise ValueError("resume and overwrite exclude each other; give one of them")
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:
         return
-    if folder.config.exists():
+    except OSError as error:
+        raise ValueError(f"workdir {path} cannot be read: {error.strerror}") from None
+    if not names - {SCRATCH}:
+        return
+    saved = _read_config(path)
+    if not (resume or overwrite):
         raise ValueError(
-            f"workdir {folder.path} already holds a run; "
+            f"workdir {path} already holds a run; "
             "use --resume to go on, --overwrite to start anew, or another --workdir"
         )
-    if names - set(OWN):
+    if resume:
+        _check_same(saved, config, path)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file's text in one step: a crash leaves the old text or the new."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        config: Config = json.loads(RunFolder(path).config.read_text())
+        config["experiment"]
+    except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(
-            f"workdir {folder.path} is not empty and not a run's folder; give another --workdir"
-        )
+            f"workdir {path} is not empty and not a run's folder; give another --workdir"
+        ) from None
+    return config
 
 
 def _check_same(saved: Config, config: Config, path: Path) -> None:
-    for name in sorted(saved.keys() | config.keys()):
-        if saved.get(name) != config.get(name):
+    for name, value in config.items():
+        if saved.get(name) != value:
             raise ValueError(
-                f"{name} is {config.get(name)!r}, but the run in {path} was made with "
+                f"{name} is {value!r}, but the run in {path} was made with "
                 f"{saved.get(name)!r}; resume with the same value, or use another --workdir"
             )
 

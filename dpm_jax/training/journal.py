@@ -1,35 +1,43 @@
 """What a run leaves on disk while it trains: metrics and checkpoints, in that order."""
 
-from dpm_jax.training.checkpoint import Checkpoints
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpm_jax.training.checkpoint import Checkpoints, describe
+from dpm_jax.training.errors import TrainingStopped
 from dpm_jax.training.folder import RunFolder
-from dpm_jax.training.metrics import MetricsWriter, Record, rewind
+from dpm_jax.training.metrics import MetricsWriter, Record, require_tensorboard
 from dpm_jax.training.state import TrainState
 
 
 class Journal:
-    """Metrics and checkpoints of one run folder.
+    """Metrics and checkpoints of one run folder; ``restore`` opens it.
 
     Raises:
         ValueError: if TensorBoard is asked for and its writer is not installed.
+        TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses.
     """
 
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:
+        if tensorboard:
+            require_tensorboard()
         self._path = folder.metrics
         self._board = folder.tensorboard if tensorboard else None
-        self._writer = MetricsWriter(self._path, tensorboard=self._board)
+        self._writer: MetricsWriter | None = None
         self.checkpoints = Checkpoints(folder.checkpoints)
 
     def restore(self, start: TrainState) -> tuple[TrainState, float]:
         """The newest readable state, or ``start``; metrics after it are dropped."""
         state, seconds = self.checkpoints.restore(start) or (start, 0.0)
-        self._writer.close()
-        rewind(self._path, int(state.step))
-        self._writer = MetricsWriter(self._path, tensorboard=self._board)
+        with self._disk():
+            self._writer = MetricsWriter(self._path, after=int(state.step), tensorboard=self._board)
         return state, seconds
 
     def write(self, record: Record) -> None:
         """Append a record; always before the checkpoint of its step."""
-        self._writer.write(record)
+        assert self._writer is not None, "restore first"
+        with self._disk():
+            self._writer.write(record)
 
     def save(self, state: TrainState, seconds: float) -> None:
         """Save a checkpoint."""
@@ -37,5 +45,16 @@ class Journal:
 
     def close(self) -> None:
         """Close both."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self.checkpoints.close()
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingStopped(
+                f"{self._path} could not be written ({error.strerror}); "
+                f"last good checkpoint: {describe(self.checkpoints.last_step)}"
+            ) from error

@@ -82,7 +82,7 @@ def fit(
                 journal.write(record)
                 if due or step == config.steps or interrupted:
                     journal.save(state, spent + time.perf_counter() - begin)
-            if interrupted and step < config.steps:
+            if interrupted:
                 raise Interrupted(f"{interrupted.name} at step {step}")
     seconds = spent + time.perf_counter() - begin
     return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
@@ -93,7 +93,7 @@ def _to_record(report: Report, journal: Journal | None) -> Record:
     if report.first_bad_step != NEVER:
         good = describe(None if journal is None else journal.checkpoints.last_step)
         raise TrainingStopped(
-            f"the loss or its gradient is not finite at step {report.first_bad_step}; "
+            f"loss, gradient or parameters are not finite at step {report.first_bad_step}; "
             f"last good checkpoint: {good}; try a smaller learning_rate"
         )
     return {name: float(value) for name, value in report.metrics.items()}

@@ -4,9 +4,13 @@ Wall-clock numbers stay out of it, so that an interrupted and resumed run leaves
 bytes as an unbroken one.
 """
 
+import contextlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, TextIO
+
+from dpm_jax.training.folder import write_whole
 
 Record = dict[str, float]
 
@@ -24,22 +28,29 @@ def read(path: Path) -> list[Record]:
     return records
 
 
-def rewind(path: Path, step: int) -> None:
-    """Drop the records after ``step``: what a resumed run will write again."""
-    kept = [record for record in read(path) if record["step"] <= step]
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text("".join(_line(record) for record in kept))
-    scratch.replace(path)  # atomic: never half a file
+def require_tensorboard() -> None:
+    """Raise ValueError unless TensorBoard's writer is installed."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise ValueError(
+            "tensorboard needs the package tensorboardX: pip install 'dpm_jax[tensorboard]'"
+        )
 
 
 class MetricsWriter:
-    """Appends records to ``metrics.jsonl``, and to TensorBoard if asked."""
+    """Appends records to ``metrics.jsonl``, and to TensorBoard if asked.
 
-    def __init__(self, path: Path, *, tensorboard: Path | None = None) -> None:
+    Records after step ``after`` are dropped first: a resumed run writes them again.
+    """
+
+    def __init__(self, path: Path, *, after: int, tensorboard: Path | None = None) -> None:
+        kept = [record for record in read(path) if record["step"] <= after]
+        write_whole(path, "".join(map(_line, kept)))
         self._file: TextIO = path.open("a")
         self._board: Any = None
         if tensorboard is not None:
-            self._board = _summary_writer(tensorboard)
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(tensorboard), purge_step=after + 1)
 
     def write(self, record: Record) -> None:
         """Append one record, which holds the key "step"."""
@@ -50,21 +61,12 @@ class MetricsWriter:
                 self._board.add_scalar(name, value, int(record["step"]))
 
     def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
+        """Close both."""
+        with contextlib.suppress(OSError):  # of a record whose ``write`` has raised already
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
 
 def _line(record: Record) -> str:
     return json.dumps(record) + "\n"
-
-
-def _summary_writer(directory: Path) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise ValueError(
-            "tensorboard needs the package tensorboardX: pip install 'dpm_jax[tensorboard]'"
-        ) from None
-    return SummaryWriter(str(directory))

@@ -22,7 +22,11 @@ class TrainState(NamedTuple):
 def initial_state(
     model: Model, optimizer: optax.GradientTransformation, key: PRNGKey
 ) -> TrainState:
-    """Step 0."""
-    params = init(model, key)
-    ema = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))
+    """Step 0, made by one compiled program."""
+
+    def start(key: PRNGKey) -> TrainState:
+        # astype makes weak types strong: train_steps returns strong ones, and would trace anew.
+        params = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), init(model, key))
+        return TrainState(jnp.zeros((), jnp.int32), params, params, optimizer.init(params))
+
+    return jax.jit(start)(key)

@@ -22,7 +22,7 @@ class Report(NamedTuple):
     """What one dispatch tells the host: metrics, means over its steps, and the first bad step."""
 
     metrics: dict[str, Array]
-    first_bad_step: Array  # 1-based; NEVER if loss and gradient stayed finite
+    first_bad_step: Array  # 1-based; NEVER if loss, gradient and parameters stayed finite
 
 
 TrainSteps = Callable[[TrainState, Array, Any], tuple[TrainState, Report]]
@@ -63,7 +63,7 @@ def make_train_steps(
         def body(_: Array, carry: tuple[TrainState, Report]) -> tuple[TrainState, Report]:
             state, report = carry
             state, metrics = train_step(state, data)
-            finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+            finite = _all_finite((metrics["loss"], metrics["gradient_norm"], state.params))
             bad_step = jnp.where(finite, NEVER, state.step)
             total = jax.tree.map(jnp.add, report.metrics, metrics)
             return state, Report(total, jnp.minimum(report.first_bad_step, bad_step))
@@ -75,3 +75,7 @@ def make_train_steps(
         return state, report._replace(metrics=jax.tree.map(lambda m: m / count, report.metrics))
 
     return train_steps
+
+
+def _all_finite(tree: Any) -> Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

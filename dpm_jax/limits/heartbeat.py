@@ -1,0 +1,92 @@
+"""The best reverse process of the heartbeat: Bayes over its five phases.
+
+Given the phase, bits are independent; given x_t alone the phase is not known, so the best
+factorised step is the mixture
+
+    p(x_i^{t-1} = 1 | x_t) = Σ_k P(phase k | x_t) q(x_i^{t-1} = 1 | x_i^t, bit i of phase k).
+"""
+
+import itertools
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import log_sigmoid
+
+from dpm_jax.array_types import Array, Event, Float, Scalar, Step
+from dpm_jax.data import heartbeat
+from dpm_jax.kernels import binomial
+from dpm_jax.kernels.binomial import Bernoulli
+from dpm_jax.process import Process
+from dpm_jax.scaling import NATS_PER_BIT
+from dpm_jax.schedule import Coefficients, Schedule
+
+TRUE_LIMIT_BITS = -math.log2(heartbeat.PERIOD)
+"""-H of the data, -2.32193 bits: five equally likely sequences."""
+
+
+def last_step_limit(beta_1: float) -> float:
+    """-H_q(X_1), bits: no K exceeds it with the fixed last step T_π(x_0 | x_1; β_1).
+
+    K ≤ E log p(x_1) + E log π(x_0)/π(x_1), and the second term is 0: both have activity p₀.
+    For small β_1 this is -log₂5 - H_q(X_1 | X_0): x_1 leaves nothing unknown of the phase.
+    log p(x_0) itself, and so the importance-weighted bound, may be higher.
+
+    Raises:
+        ValueError: if ``beta_1`` is not in (0, 1].
+    """
+    if not 0 < beta_1 <= 1:
+        raise ValueError(f"beta_1 must lie in (0, 1], got {beta_1}")
+    per_phase = heartbeat.BITS // heartbeat.PERIOD
+    p0 = heartbeat.ACTIVITY
+    # x_1 tells of the phase only by the number of ones in each of the five classes of bits.
+    ones = np.array(list(itertools.product(range(per_phase + 1), repeat=heartbeat.PERIOD)))
+    count = np.vectorize(math.comb)(per_phase, ones).prod(-1)  # how many x_1 share the numbers
+
+    def log_prob(p: float, ones: np.ndarray) -> np.ndarray:
+        return np.asarray(ones * math.log(p) + (per_phase - ones) * math.log1p(-p))
+
+    beat = log_prob(1 - beta_1 * (1 - p0), ones)
+    rest = log_prob(beta_1 * p0, ones)
+    log_q = np.logaddexp.reduce(beat - rest, axis=-1) + rest.sum(-1) - math.log(5)
+    return float(count * np.exp(log_q) @ log_q) / NATS_PER_BIT
+
+
+def phase_posterior(xt: Float[Array, " 20"], log_alpha_bar: Scalar) -> Float[Array, " 5"]:
+    """log P(phase k | x_t), nats."""
+    q = partial(binomial.marginal, activity=heartbeat.ACTIVITY)
+    likelihood = jax.vmap(lambda x0: binomial.log_prob(q(x0, log_alpha_bar), xt))
+    return jax.nn.log_softmax(likelihood(jnp.asarray(heartbeat.sequences())))
+
+
+def exact_reverse(xt: Event, t: Step, c: Coefficients) -> Bernoulli:
+    """The exact p(x_i^{t-1} = 1 | x_t) of every bit; at t = 1 too, where q is a delta."""
+    phases = phase_posterior(xt, c.log_alpha_bar)
+    bits = jnp.asarray(heartbeat.sequences())
+    log_one = jax.nn.logsumexp(jnp.where(bits > 0.5, phases[:, None], -jnp.inf), axis=0)
+    log_zero = jax.nn.logsumexp(jnp.where(bits > 0.5, -jnp.inf, phases[:, None]), axis=0)
+    posterior = partial(
+        binomial.posterior,
+        xt=xt,
+        beta=c.beta,
+        log_alpha_bar_prev=c.log_alpha_bar_prev,
+        activity=heartbeat.ACTIVITY,
+    )
+    after_one, after_zero = posterior(jnp.ones_like(xt)), posterior(jnp.zeros_like(xt))
+    # log of π r₁ + (1-π) r₀, and of its complement. At t = 1, r₁ = 1 and r₀ = 0: their
+    # logits are ±inf, and log_sigmoid and logaddexp carry them without a NaN.
+    log_p = jnp.logaddexp(
+        log_one + log_sigmoid(after_one.logits), log_zero + log_sigmoid(after_zero.logits)
+    )
+    log_not_p = jnp.logaddexp(
+        log_one + log_sigmoid(-after_one.logits), log_zero + log_sigmoid(-after_zero.logits)
+    )
+    return Bernoulli(log_p - log_not_p)
+
+
+def exact_process(schedule: Schedule, *, learned_last_step: bool = False) -> Process:
+    """The process of the highest K among all whose steps are independent bits."""
+    kernel = binomial.kernel(heartbeat.ACTIVITY)
+    return Process(kernel, schedule, exact_reverse, learned_last_step)
