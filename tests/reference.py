@@ -72,5 +72,5 @@ def standard_errors(draws, expected) -> np.ndarray:
 
 
 def draws_of(draw, seed: int, count: int):
-    """``draw(key)`` for ``count`` keys, as NumPy."""
-    return jax.device_get(jit(jax.vmap(draw))(jax.random.split(jax.random.key(seed), count)))
+    """``draw(key)`` for ``count`` keys."""
+    return jit(jax.vmap(draw))(jax.random.split(jax.random.key(seed), count))

@@ -160,7 +160,7 @@ def test_bits_against_enumeration(form, learned_last_step):
 
         return jax.vmap(one)(x0)
 
-    draws = draws_of(draw, 5, 2_000)  # [draw, x_0, estimator]
+    draws = np.asarray(draws_of(draw, 5, 2_000))  # [draw, x_0, estimator]
     assert (standard_errors(draws[..., 0], K) < 5).all()
     assert (standard_errors(draws[..., 1], K) < 5).all()
     # The mean weight is p(x_0), whatever the number of paths ...
@@ -312,7 +312,10 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
     process = random_normal_process(BETA, learned_last_step)
     x0 = jnp.array([0.8, -1.1])
     noise = jax.random.normal(jax.random.key(12), (4, 2))
-    whole = jit(lambda noise: bound.all_steps(process, x0, noise))(noise)
+    batch = jit(lambda *args: bound.all_steps_of_batch(process, *args))
+    # The batched form, at the second of two examples.
+    others, zeros = jnp.stack([jnp.zeros(2), x0]), jnp.zeros((4, 2))
+    whole = jax.tree.map(lambda term: term[1], batch(others, jnp.stack([zeros, noise], 1)))
     one = jax.vmap(lambda t, eps: bound.sampled_step(process, x0, t, eps))
     parts = jit(one)(jnp.array([2, 3, 4]), noise[jnp.array([[0, 1], [0, 2], [0, 3]])])
     assert parts.step_kl.shape == (3, 1)
@@ -323,7 +326,7 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
 
 
 def test_stratified_times_are_uniform_and_even():
-    draws = draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000)
+    draws = np.asarray(draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
     assert set(np.unique(draws)) == {2, 3, 4, 5, 6}
     for t in range(2, 7):  # at every place in the batch
         assert (np.abs((draws == t).mean(0) - 0.2) < 5 * np.sqrt(0.16 / 5_000)).all()
@@ -354,7 +357,7 @@ def test_stratified_times_have_the_smaller_variance():
             ]
         )
 
-    draws = draws_of(draw, 16, 2_000)
+    draws = np.asarray(draws_of(draw, 16, 2_000))
     assert standard_errors(draws[:, 0] - draws[:, 2], 0) < 5
     assert standard_errors(draws[:, 1] - draws[:, 2], 0) < 5
     assert draws[:, 0].var() < 0.3 * draws[:, 1].var()

@@ -26,10 +26,14 @@ def process_of(kernel, family, reverse=None, learned_last_step=True):
     return Process(kernel, family.apply({}), reverse or forward_kernel, learned_last_step)
 
 
+def many(draw, seed):
+    return jax.device_get(draws_of(draw, seed, SAMPLES))
+
+
 def test_gaussian_steps_have_the_law_of_the_marginal():
     process, x0 = process_of(gaussian.KERNEL, schedule.given(BETA)), jnp.array([1.5, -0.3])
     keep = (2, 3, 4)
-    end, kept = draws_of(lambda key: trajectory.forward(process, x0, key, keep=keep), 0, SAMPLES)
+    end, kept = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 0)
     np.testing.assert_array_equal(end, kept[:, 2])
     for i, t in enumerate(keep):
         mean, variance = np.sqrt(ALPHA_BAR[t - 1]) * np.asarray(x0), 1 - ALPHA_BAR[t - 1]
@@ -46,7 +50,7 @@ def test_gaussian_steps_have_the_law_of_the_marginal():
 def test_binomial_steps_have_the_law_of_the_marginal():
     process = process_of(binomial.kernel(ACTIVITY), schedule.given(BETA))
     x0, keep = jnp.array([1.0, 0.0]), (1, 3)
-    end, kept = draws_of(lambda key: trajectory.forward(process, x0, key, keep=keep), 1, SAMPLES)
+    end, kept = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 1)
     for x, t in ((kept[:, 0], 1), (kept[:, 1], 3), (end, 4)):
         one = bit_steps(BETA[:t], ACTIVITY)[[1, 0], 1]
         assert (standard_errors(x, one) < 5).all()
@@ -65,9 +69,7 @@ def test_exact_reverse_samples_gaussian_data(learned_last_step):
         return Normal(shift / precision, jnp.broadcast_to(1 / precision, xt.shape))
 
     process = process_of(gaussian.KERNEL, schedule.fixed(5), reverse, learned_last_step)
-    end, kept = draws_of(
-        lambda key: trajectory.sample(process, (1,), key, keep=(5, 3, 1)), 2, SAMPLES
-    )
+    end, kept = many(lambda key: trajectory.sample(process, (1,), key, keep=(5, 3, 1)), 2)
     for i, alpha_bar in enumerate((0.0, 0.4, 0.8)):
         law = stats.norm(np.sqrt(alpha_bar) * mean, np.sqrt(1 + alpha_bar * (variance - 1)))
         assert stats.kstest(kept[:, i, 0], law.cdf).pvalue > 1e-3
@@ -88,7 +90,7 @@ def test_exact_reverse_samples_bits():
         return form.distribution(shift[:, None], xt, c)
 
     process = process_of(binomial.kernel(ACTIVITY), schedule.fixed(5), reverse)
-    end, _ = draws_of(lambda key: trajectory.sample(process, (3,), key), 3, SAMPLES)
+    end, _ = many(lambda key: trajectory.sample(process, (3,), key), 3)
     is_state = (end[:, None] == states(3)).all(-1)
     assert (standard_errors(is_state, product_law(activity)) < 5).all()
 

@@ -45,13 +45,16 @@ def drift(outcome: Outcome, t: int) -> tuple[np.ndarray, np.ndarray]:
 
 def schedules(outcome: Outcome, roll: Roll, beta_1: float) -> dict[str, tuple[np.ndarray, float]]:
     """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
-    steps = outcome.model.schedule.steps
+    steps, last = outcome.model.schedule.steps, outcome.model.learned_last_step
     own = outcome.model.schedule.apply(outcome.fitted.params["schedule"])
     even = schedule.learned(steps, beta_1)
     families = {FIXED: schedule.fixed(steps), EVEN: even}
     named = {"this run's": own} | {name: f.apply(f.init()) for name, f in families.items()}
-    found = {name: (np.asarray(s.beta), limits.ceiling(roll, s)) for name, s in named.items()}
-    return found | {BEST: limits.best_schedule(roll, steps, beta_1)}
+    found = {
+        name: (np.asarray(s.beta), limits.ceiling(roll, s, learned_last_step=last))
+        for name, s in named.items()
+    }
+    return found | {BEST: limits.best_schedule(roll, steps, beta_1, learned_last_step=last)}
 
 
 def finish(

@@ -61,12 +61,13 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        row(result)
+    except OSError as error:
         raise ValueError(
-            f"{path} cannot be read ({error}); is it a finished run's folder?"
+            f"{path} cannot be read ({error.strerror}); is it a finished run's folder?"
         ) from None
-    if result.get("experiment") not in TABLE_1:
-        raise ValueError(f"{path}: experiment must be one of {', '.join(TABLE_1)}")
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} does not hold a whole result of {' or '.join(TABLE_1)}") from None
     return result
 
 

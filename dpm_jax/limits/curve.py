@@ -49,7 +49,7 @@ class _Nearby(NamedTuple):
 def panels(roll: Roll, variance: float) -> Curve:
     """Panels fine enough for the roll blurred to ``variance`` = v, scaled units squared."""
     width = PANEL_WIDTHS * np.sqrt(variance) * roll.scale
-    count = max(8, int(np.ceil(ARC_LENGTH / width)))
+    count = max(4, int(np.ceil(ARC_LENGTH / width)))
     # Arc length grows as s²/2, near enough, and s as 1 + 2u.
     edges = (np.sqrt(np.linspace(1, 9, count + 1)) - 1) / 2
     nodes, weights = np.polynomial.legendre.leggauss(PANEL_NODES)
@@ -97,16 +97,21 @@ def _chunks(y: np.ndarray) -> list[np.ndarray]:
 
 
 def _nearby(curve: Curve, y: np.ndarray) -> _Nearby:
-    squared = ((y[:, None] - curve.centres) ** 2).sum(-1)
+    squared = _squared_distance(y[:, None], curve.centres)
     # A panel farther than this holds e^-40 of what the nearest one does.
     reach = np.sqrt(squared.min(-1) + 2 * curve.variance * NEGLIGIBLE) + curve.radius
     point, panel = np.nonzero(squared <= (reach**2)[:, None])
     first = np.searchsorted(point, np.arange(len(y)))
-    distance = ((y[point, None] - curve.nodes[panel]) ** 2).sum(-1)
+    distance = _squared_distance(y[point, None], curve.nodes[panel])
     log_weights = curve.log_weights[panel] - distance / (2 * curve.variance)
     log_factor = np.maximum.reduceat(log_weights.max(-1), first)
     weights = np.exp(log_weights - log_factor[point, None])
     return _Nearby(point, panel, first, weights, log_factor)
+
+
+def _squared_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # Not ((a - b) ** 2).sum(-1): a sum over an axis of two is slow.
+    return np.asarray((a[..., 0] - b[..., 0]) ** 2 + (a[..., 1] - b[..., 1]) ** 2)
 
 
 def _log_density(curve: Curve, y: np.ndarray) -> np.ndarray:
@@ -116,9 +121,12 @@ def _log_density(curve: Curve, y: np.ndarray) -> np.ndarray:
 
 def _variance(curve: Curve, y: np.ndarray) -> np.ndarray:
     near = _nearby(curve, y)
-    nodes = curve.nodes[near.panel]
     weights = near.weights / near.total(near.weights.sum(-1))[near.point, None]
-    mean = near.total(np.einsum("pm,pmd->pd", weights, nodes))
-    # Around the mean, not E c² - (E c)²: the variance may be 1e-6 of the square.
-    spread = (nodes - mean[near.point, None]) ** 2
-    return near.total(np.einsum("pm,pmd->pd", weights, spread))
+
+    def of_coordinate(d: int) -> np.ndarray:
+        nodes = curve.nodes[..., d][near.panel]
+        mean = near.total((weights * nodes).sum(-1))
+        # Around the mean, not E c² - (E c)²: the variance may be 1e-6 of the square.
+        return near.total((weights * (nodes - mean[near.point, None]) ** 2).sum(-1))
+
+    return np.stack([of_coordinate(0), of_coordinate(1)], axis=-1)

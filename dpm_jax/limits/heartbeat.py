@@ -55,7 +55,7 @@ def last_step_limit(beta_1: float) -> float:
 
 
 def phase_posterior(xt: Float[Array, " 20"], log_alpha_bar: Scalar) -> Float[Array, " 5"]:
-    """log P(phase k | x_t), nats."""
+    """Log P(phase k | x_t), nats."""
     q = partial(binomial.marginal, activity=heartbeat.ACTIVITY)
     likelihood = jax.vmap(lambda x0: binomial.log_prob(q(x0, log_alpha_bar), xt))
     return jax.nn.log_softmax(likelihood(jnp.asarray(heartbeat.sequences())))

@@ -1,15 +1,20 @@
 """Checkpoints: orbax's CheckpointManager, and what to do when a file or the disk fails."""
 
+import json
 import logging
+import zlib
 from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
 
 from dpm_jax.training.errors import TrainingStopped
+from dpm_jax.training.folder import write_whole
 from dpm_jax.training.state import TrainState
 
 KEPT = 3
+SEAL = "checksums.json"  # ours: orbax meets damage in many threads, one traceback each
+
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +23,9 @@ class Checkpoints:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=KEPT, create=True, enable_async_checkpointing=False
+        )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     @property
@@ -40,6 +47,8 @@ class Checkpoints:
         try:
             self._manager.save(step, args=items)
             self._manager.wait_until_finished()
+            directory = self._directory / str(step)
+            write_whole(directory / SEAL, json.dumps(_checksums(directory)))
         except Exception as error:  # orbax reports a full disk in several types
             raise TrainingStopped(
                 f"the checkpoint of step {step} could not be written ({_first_line(error)}); "
@@ -57,6 +66,7 @@ class Checkpoints:
         )
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
+                _check_seal(self._directory / str(step))
                 restored = self._manager.restore(step, args=items)
                 return restored.state, float(restored.clock["seconds"])
             except Exception as error:  # a truncated file shows as almost any type
@@ -91,5 +101,22 @@ def describe(step: int | None) -> str:
     return "none" if step is None else f"step {step}"
 
 
+def _checksums(directory: Path) -> dict[str, int]:
+    files = (p for p in directory.rglob("*") if p.is_file() and p.name != SEAL)
+    return {str(p.relative_to(directory)): zlib.crc32(p.read_bytes()) for p in files}
+
+
+def _check_seal(directory: Path) -> None:
+    # Without a seal the run was killed while writing it: orbax had declared the rest whole.
+    if not (directory / SEAL).exists():
+        return
+    found = _checksums(directory)
+    for name, checksum in json.loads((directory / SEAL).read_text()).items():
+        if found.get(name) != checksum:
+            raise OSError(f"{name} is damaged")
+
+
 def _first_line(error: Exception) -> str:
+    if "No space left" in str(error):
+        return "no space left on the disk"
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

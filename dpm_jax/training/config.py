@@ -39,8 +39,10 @@ class TrainConfig:
         """Check every field."""
         for name in ("steps", "batch_size", "steps_per_dispatch", "checkpoint_every"):
             require(name, getattr(self, name), at_least=1)
-        for name in ("times_per_batch", "warmup_steps", "seed"):
+        for name in ("times_per_batch", "warmup_steps"):
             require(name, getattr(self, name), at_least=0)
+        if not 0 <= self.seed < 2**32:  # higher bits would be cut off, and two seeds be one
+            raise ValueError(f"seed must lie in [0, 2**32), got {self.seed}")
         if self.times_per_batch and self.batch_size % self.times_per_batch:
             raise ValueError(
                 f"times_per_batch must divide batch_size, {self.batch_size}, "

@@ -83,7 +83,8 @@ def fit(
                 if due or step == config.steps or interrupted:
                     journal.save(state, spent + time.perf_counter() - begin)
             if interrupted:
-                raise Interrupted(f"{interrupted.name} at step {step}")
+                saved = "" if journal is None else ", which is saved"
+                raise Interrupted(f"{interrupted.name}: stopped after step {step}{saved}")
     seconds = spent + time.perf_counter() - begin
     return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
 

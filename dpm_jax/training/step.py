@@ -55,7 +55,7 @@ def make_train_steps(
         # Short memory at first, so that the average forgets the starting point.
         decay = jnp.minimum(config.ema_decay, (1 + state.step) / (10 + state.step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
-        metrics |= {"loss": value, "gradient_norm": optax.global_norm(grads)}
+        metrics |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, ema, opt_state), metrics
 
     @jax.jit(donate_argnums=0)
