@@ -7,16 +7,26 @@ so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
+import re
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dpm_jax.training.config import TrainConfig, require
+from dpm_jax.training.errors import Interrupted, TrainingStopped
+from dpm_jax.training.folder import RunFolder, check_folder, open_folder, write_whole
+from dpm_jax.training.metrics import require_tensorboard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     from dpm_jax.evaluation.report import Outcome
     from dpm_jax.process import Model
     from dpm_jax.schedule import ScheduleFamily
+    from dpm_jax.training.journal import Journal
 
 NOT_THE_MODEL = ("workdir", "resume", "overwrite", "tensorboard", "preset")
 
@@ -52,7 +63,7 @@ class RunConfig(TrainConfig):
     overwrite: bool = False
     tensorboard: bool = False
     train_examples: int = 1_000_000
-    heldout_examples: int = 200_000
+    heldout_examples: int = 400_000
     iw_examples: int = 10_000
     iw_samples: int = 64
     samples: int = 10_000
@@ -96,34 +107,35 @@ class Experiment(NamedTuple):
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
-def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Experiment]) -> None:
-    """Run an experiment from the command line; exits 2 with one line on bad input."""
-    try:
-        config = parse(doc, presets)
-        _quiet_libraries()
-        experiment = build(config)
-        run = _open(config, experiment)
-    except ValueError as error:
-        sys.exit(_say(error, code=2))
-    from dpm_jax.training.errors import Interrupted, TrainingStopped
+class Refused(Exception):
+    """Bad input: one line that says what is wrong, and nothing was touched."""
 
+
+def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Experiment]) -> None:
+    """Run an experiment from the command line.
+
+    Exits with code 2 and one line on bad input, a full disk or a loss that is not finite;
+    with 130 and the command to go on with after Ctrl-C or SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C
     try:
-        run()
-    except Interrupted as stopped:
-        print(f"{stopped}: saved. Go on with:\n  {_resume_command()}", file=sys.stderr)
+        _prepare(doc, presets, build)()
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        print(f"{stopped or 'interrupted'}. Go on with:\n  {_resume_command()}", file=sys.stderr)
         sys.exit(130)
-    except KeyboardInterrupt:
-        print(f"interrupted after training; evaluate with:\n  {_resume_command()}", file=sys.stderr)
-        sys.exit(130)
-    except (TrainingStopped, OSError) as error:
-        sys.exit(_say(error, code=2))
+    except (Refused, TrainingStopped) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error}; put it right and go on with --resume", file=sys.stderr)
+        sys.exit(2)
 
 
 def parse(doc: str, presets: Mapping[str, ConfigT], args: list[str] | None = None) -> ConfigT:
     """The config that the command line asks for: a preset, changed by flags.
 
     Raises:
-        ValueError: on a value that a config refuses. An unknown flag exits with code 2.
+        ValueError: in one line, on an unknown flag and on a value that a config refuses.
     """
     import tyro
 
@@ -137,7 +149,26 @@ def parse(doc: str, presets: Mapping[str, ConfigT], args: list[str] | None = Non
     if name not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}, got {name}")
     start = presets[name]
-    return tyro.cli(type(start), default=start, description=doc, args=words)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(type(start), default=start, description=doc, args=words)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise ValueError(_headline(said.getvalue(), type(start).__name__)) from None
+
+
+def _headline(box: str, config: str) -> str:
+    """What tyro's framed message says below its title and above its next ruler, as one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    _title, *rows = (row.strip("│| ") for row in plain.splitlines())
+    sections = groupby(rows, lambda row: bool(row.strip("─-╰╯")))
+    message = " ".join(next(text for is_text, text in sections if is_text))
+    refused = f"Error parsing {config}: "  # by __post_init__, in our own words
+    if message.startswith(refused):
+        return message.removeprefix(refused)
+    return f"{message.removeprefix('Error parsing ').rstrip('.')}; see --help"
 
 
 def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamily:
@@ -146,8 +177,6 @@ def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamil
     Raises:
         ValueError: if the file cannot be read or does not hold ``steps`` valid rates.
     """
-    import numpy as np
-
     from dpm_jax import schedule
 
     if name == "learned":
@@ -155,7 +184,7 @@ def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamil
     if name == "fixed":
         return schedule.fixed(steps)
     try:
-        rates = np.loadtxt(name, ndmin=1)
+        rates = [float(word) for word in Path(name).read_text().split()]
     except OSError:
         raise ValueError(
             f"schedule must be learned, fixed or a readable file, got {name}"
@@ -167,54 +196,71 @@ def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamil
     return schedule.given(rates)
 
 
-def _open(config: RunConfig, experiment: Experiment) -> Callable[[], None]:
-    """Everything that can refuse the input; returns the run itself."""
-    from dpm_jax.training.folder import open_folder
-    from dpm_jax.training.journal import Journal
-    from dpm_jax.training.sharding import check_divides, data_mesh
+def _prepare(
+    doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Experiment]
+) -> Callable[[], None]:
+    """Everything that can refuse the input, quick checks first; returns the run itself."""
+    try:
+        config = parse(doc, presets)
+        settings = _settings(config)
+        mode = {"resume": config.resume, "overwrite": config.overwrite}
+        check_folder(config.workdir, settings, **mode)
+        if config.tensorboard:
+            require_tensorboard()
+        _quiet_libraries()
+        from dpm_jax.training.journal import Journal
+        from dpm_jax.training.sharding import check_divides, data_mesh
 
-    check_divides(config.batch_size, data_mesh())
-    settings = {
-        f.name: getattr(config, f.name)
-        for f in dataclasses.fields(config)
-        if f.name not in NOT_THE_MODEL
+        check_divides(config.batch_size, data_mesh())
+        experiment = build(config)
+        folder = open_folder(config.workdir, {"experiment": experiment.name} | settings, **mode)
+        journal = Journal(folder, tensorboard=config.tensorboard)
+    except (ValueError, OSError, MemoryError) as error:
+        raise Refused(error) from None
+    return partial(_run, config, experiment, folder, journal)
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """What decides a run's numbers, as JSON gives it back."""
+    fields = (f.name for f in dataclasses.fields(config) if f.name not in NOT_THE_MODEL)
+    settings: dict[str, Any] = json.loads(json.dumps({n: getattr(config, n) for n in fields}))
+    return settings
+
+
+def _run(config: RunConfig, experiment: Experiment, folder: RunFolder, journal: Journal) -> None:
+    from dpm_jax.evaluation import report
+    from dpm_jax.training.loop import fit
+
+    if config.resume:
+        last = journal.checkpoints.last_step
+        where = "at step 0, with no checkpoint" if last is None else f"from step {last}"
+        print(f"{folder.path}: going on {where}, to step {config.steps}", file=sys.stderr)
+    try:
+        fitted = fit(experiment.model, experiment.data.train, config, journal=journal)
+    finally:
+        journal.close()
+    outcome = report.evaluate_model(
+        experiment.model,
+        fitted,
+        experiment.data,
+        experiment.log_q,
+        seed=config.seed,
+        iw_examples=config.iw_examples,
+        iw_samples=config.iw_samples,
+        samples=config.samples,
+    )
+    result = {
+        "experiment": experiment.name,
+        "variant": experiment.variant,
+        "seed": config.seed,
+        "batch_size": config.batch_size,
+        "preset": config.preset,
+        **report.result(outcome, experiment.true_limit_bits),
+        **experiment.finish(outcome, folder.figures),
     }
-    settings = json.loads(json.dumps({"experiment": experiment.name, **settings}))
-    folder = open_folder(config.workdir, settings, resume=config.resume, overwrite=config.overwrite)
-    journal = Journal(folder, tensorboard=config.tensorboard)
-
-    def run() -> None:
-        from dpm_jax.evaluation import report
-        from dpm_jax.training.loop import fit
-
-        try:
-            fitted = fit(experiment.model, experiment.data.train, config, journal=journal)
-        finally:
-            journal.close()
-        outcome = report.evaluate_model(
-            experiment.model,
-            fitted,
-            experiment.data,
-            experiment.log_q,
-            seed=config.seed,
-            iw_examples=config.iw_examples,
-            iw_samples=config.iw_samples,
-            samples=config.samples,
-        )
-        result = {
-            "experiment": experiment.name,
-            "variant": experiment.variant,
-            "seed": config.seed,
-            "batch_size": config.batch_size,
-            "preset": config.preset,
-            **report.result(outcome, experiment.true_limit_bits),
-            **experiment.finish(outcome, folder.figures),
-        }
-        folder.result.write_text(json.dumps(result, indent=2) + "\n")
-        print(report.summary(result))
-        print(f"\nresult.json and figures are in {folder.path}")
-
-    return run
+    write_whole(folder.result, json.dumps(result, indent=2) + "\n")
+    print(report.summary(result))
+    print(f"\nresult.json and figures are in {folder.path}")
 
 
 def _quiet_libraries() -> None:
@@ -222,16 +268,18 @@ def _quiet_libraries() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # orbax raises a failed write, and that we report; but it also logs it, and tensorstore's
+    # threads then meet an event loop that is closed.
+    for library in ("absl", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unraisable
+
+
+def _unraisable(failure: sys.UnraisableHookArgs) -> None:
+    if str(failure.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(failure)
 
 
 def _resume_command() -> str:
-    import shlex
-
     words = [w for w in sys.argv if w not in ("--resume", "--overwrite")]
     return shlex.join(["python", *words, "--resume"])
-
-
-def _say(error: BaseException, *, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return code

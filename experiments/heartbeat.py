@@ -35,12 +35,12 @@ class Config(harness.RunConfig):
     """
 
     workdir: Path = Path("runs/heartbeat")
-    steps: int = 20_000
-    batch_size: int = 512
+    steps: int = 18_000
+    batch_size: int = 1024
     times_per_batch: int = 128
     train_examples: int = 100_000
-    heldout_examples: int = 5_000
-    iw_examples: int = 500
+    heldout_examples: int = 4_000
+    iw_examples: int = 200
     timesteps: int = 2000
     schedule: str = "fixed"
     hidden: tuple[int, ...] = (50, 50, 50)

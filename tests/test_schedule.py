@@ -69,12 +69,13 @@ def test_learned_checks_beta_1(beta_1):
         schedule.learned(40, beta_1)
 
 
-def test_learned_starts_evenly_spaced_in_log_snr():
+def test_learned_starts_with_harmonic_steps_in_log_snr():
     family = schedule.learned(40, 1e-4)
     with jax.enable_x64(True):
         beta, log_alpha_bar = float64_of(family.apply(family.init()))
     log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
-    np.testing.assert_allclose(np.diff(log_snr), np.diff(log_snr)[0], rtol=1e-9)
+    steps_in_log_snr = np.diff(log_snr)
+    np.testing.assert_allclose(steps_in_log_snr * np.arange(1, 40), steps_in_log_snr[0], rtol=1e-9)
     np.testing.assert_allclose(log_snr[0], np.log(1 / 1e-4 - 1), rtol=1e-12)
     assert -8 < log_snr[-1] < -5
     np.testing.assert_allclose(np.cumsum(np.log1p(-beta)), log_alpha_bar, rtol=1e-9)

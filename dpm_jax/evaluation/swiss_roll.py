@@ -19,7 +19,7 @@ from dpm_jax.process import bind
 
 SHOWN = 3000
 GRID = np.linspace(-2.5, 2.5, 17)
-EVEN = "even in log-SNR"
+START = "where learning starts"
 BEST, FIXED = "best by dynamic programming", "fixed 1/(T−t+1)"
 
 
@@ -47,8 +47,8 @@ def schedules(outcome: Outcome, roll: Roll, beta_1: float) -> dict[str, tuple[np
     """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
     steps, last = outcome.model.schedule.steps, outcome.model.learned_last_step
     own = outcome.model.schedule.apply(outcome.fitted.params["schedule"])
-    even = schedule.learned(steps, beta_1)
-    families = {FIXED: schedule.fixed(steps), EVEN: even}
+    start = schedule.learned(steps, beta_1)
+    families = {FIXED: schedule.fixed(steps), START: start}
     named = {"this run's": own} | {name: f.apply(f.init()) for name, f in families.items()}
     found = {
         name: (np.asarray(s.beta), limits.ceiling(roll, s, learned_last_step=last))

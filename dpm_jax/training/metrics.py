@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from dpm_jax.training.folder import write_whole
 
-Record = dict[str, float]
+Record = dict[str, int | float]
 
 
 def read(path: Path) -> list[Record]:
