@@ -39,7 +39,7 @@ class Config(harness.RunConfig):
     batch_size: int = 1024
     times_per_batch: int = 128
     train_examples: int = 100_000
-    heldout_examples: int = 4_000
+    heldout_examples: int = 12_000
     iw_examples: int = 200
     timesteps: int = 2000
     schedule: str = "fixed"

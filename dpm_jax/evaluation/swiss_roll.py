@@ -20,7 +20,7 @@ from dpm_jax.process import bind
 SHOWN = 3000
 GRID = np.linspace(-2.5, 2.5, 17)
 START = "where learning starts"
-BEST, FIXED = "best by dynamic programming", "fixed 1/(T−t+1)"
+OWN, BEST, FIXED = "this run's", "best by dynamic programming", "fixed 1/(T−t+1)"
 
 
 def forward_states(outcome: Outcome, key: Array) -> dict[int, np.ndarray]:
@@ -49,7 +49,7 @@ def schedules(outcome: Outcome, roll: Roll, beta_1: float) -> dict[str, tuple[np
     own = outcome.model.schedule.apply(outcome.fitted.params["schedule"])
     start = schedule.learned(steps, beta_1)
     families = {FIXED: schedule.fixed(steps), START: start}
-    named = {"this run's": own} | {name: f.apply(f.init()) for name, f in families.items()}
+    named = {OWN: own} | {name: f.apply(f.init()) for name, f in families.items()}
     found = {
         name: (np.asarray(s.beta), limits.ceiling(roll, s, learned_last_step=last))
         for name, s in named.items()
@@ -87,5 +87,5 @@ def finish(
         "noise": roll.noise,
         "beta_1": beta_1,
         "ceiling_bits": {name: top for name, (_, top) in compared.items()},
-        "beta": compared["this run's"][0].tolist(),
+        "beta": compared[OWN][0].tolist(),
     }
