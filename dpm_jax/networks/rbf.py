@@ -24,6 +24,6 @@ class RBF(nn.Module):
         flat = x.reshape(-1)
         centres = self.param("centres", nn.initializers.normal(1.0), (self.units, flat.size))
         log_width = self.param("log_width", nn.initializers.constant(math.log(0.5)), (self.units,))
-        distance = jnp.sum((flat - centres) ** 2, axis=-1)
+        distance = jnp.sum((flat[None] - centres) ** 2, axis=-1)
         hidden = softmax(-0.5 * distance * jnp.exp(-2 * log_width))
         return self.readout(hidden, t).reshape(*x.shape, self.channels)
