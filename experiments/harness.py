@@ -7,21 +7,19 @@ so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
-import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from command_line import parse
 
 from dpm_jax.training.config import TrainConfig, require
 from dpm_jax.training.errors import Interrupted, TrainingStopped
@@ -121,7 +119,9 @@ def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Ex
     try:
         _prepare(doc, presets, build)()
     except (Interrupted, KeyboardInterrupt) as stopped:
-        print(f"{stopped or 'interrupted'}. Go on with:\n  {_resume_command()}", file=sys.stderr)
+        print(
+            f"{str(stopped) or 'interrupted'}. Go on with:\n  {_resume_command()}", file=sys.stderr
+        )
         sys.exit(130)
     except (Refused, TrainingStopped) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -129,46 +129,6 @@ def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Ex
     except OSError as error:
         print(f"error: {error}; put it right and go on with --resume", file=sys.stderr)
         sys.exit(2)
-
-
-def parse(doc: str, presets: Mapping[str, ConfigT], args: list[str] | None = None) -> ConfigT:
-    """The config that the command line asks for: a preset, changed by flags.
-
-    Raises:
-        ValueError: in one line, on an unknown flag and on a value that a config refuses.
-    """
-    import tyro
-
-    words = sys.argv[1:] if args is None else args
-    name = "default"
-    for i, word in enumerate(words):
-        if word == "--preset" and i + 1 < len(words):
-            name = words[i + 1]
-        elif word.startswith("--preset="):
-            name = word.removeprefix("--preset=")
-    if name not in presets:
-        raise ValueError(f"preset must be one of {', '.join(presets)}, got {name}")
-    start = presets[name]
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(type(start), default=start, description=doc, args=words)
-    except SystemExit as stop:
-        if not stop.code:  # --help
-            raise
-        raise ValueError(_headline(said.getvalue(), type(start).__name__)) from None
-
-
-def _headline(box: str, config: str) -> str:
-    """What tyro's framed message says below its title and above its next ruler, as one line."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    _title, *rows = (row.strip("│| ") for row in plain.splitlines())
-    sections = groupby(rows, lambda row: bool(row.strip("─-╰╯")))
-    message = " ".join(next(text for is_text, text in sections if is_text))
-    refused = f"Error parsing {config}: "  # by __post_init__, in our own words
-    if message.startswith(refused):
-        return message.removeprefix(refused)
-    return f"{message.removeprefix('Error parsing ').rstrip('.')}; see --help"
 
 
 def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamily:

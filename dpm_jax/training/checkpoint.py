@@ -46,7 +46,6 @@ class Checkpoints:
         )
         try:
             self._manager.save(step, args=items)
-            self._manager.wait_until_finished()
             directory = self._directory / str(step)
             write_whole(directory / SEAL, json.dumps(_checksums(directory)))
         except Exception as error:  # orbax reports a full disk in several types
@@ -64,7 +63,8 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract), clock=ocp.args.JsonRestore()
         )
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
             try:
                 _check_seal(self._directory / str(step))
                 restored = self._manager.restore(step, args=items)
@@ -77,6 +77,8 @@ class Checkpoints:
                     _first_line(error),
                     aside,
                 )
+        if steps:
+            log.warning("no checkpoint is left; starting at step 0")
         return None
 
     def close(self) -> None:

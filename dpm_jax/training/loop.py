@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
+from dpm_jax.array_types import Array
 from dpm_jax.process import Model, Params
 from dpm_jax.training.checkpoint import describe
 from dpm_jax.training.config import TrainConfig
@@ -17,8 +18,8 @@ from dpm_jax.training.journal import Journal
 from dpm_jax.training.metrics import Record
 from dpm_jax.training.optimizer import make_optimizer
 from dpm_jax.training.sharding import check_divides, data_mesh, replicate
-from dpm_jax.training.state import initial_state
-from dpm_jax.training.step import NEVER, Report, make_train_steps
+from dpm_jax.training.state import TrainState, initial_state
+from dpm_jax.training.step import NEVER, Report, TrainSteps, make_train_steps
 
 
 class Fitted(NamedTuple):
@@ -50,6 +51,39 @@ def fit(
         TrainingStopped: if the loss is not finite, or a checkpoint cannot be written.
     """
     begin = time.perf_counter()
+    state, data, train_steps = _start(model, examples, config)
+    spent = 0.0
+    if journal is not None:
+        state, spent = journal.restore(state)
+    step = int(state.step)
+    first_step_seconds, stop = 0.0, False
+    bar = tqdm(total=config.steps, initial=step, unit=" steps", disable=not progress)
+    with bar, interrupts() as interrupted:
+        while step < config.steps and not stop:
+            count = min(config.steps_per_dispatch, config.steps - step)
+            state, report = train_steps(state, data, np.int32(count))
+            record = {"step": step + count, **_to_record(report, journal)}
+            first_step_seconds = first_step_seconds or time.perf_counter() - begin
+            due = (step + count) // config.checkpoint_every > step // config.checkpoint_every
+            step += count
+            bar.update(count)
+            bar.set_postfix_str(f"K = {record['K_bits']:.3f} bits")
+            stop = bool(interrupted)  # read once: no signal stops the run before its state is saved
+            if journal is not None:
+                journal.write(record)
+                if due or stop or step == config.steps:
+                    journal.save(state, spent + time.perf_counter() - begin)
+    if interrupted:
+        saved = "" if journal is None else ", which is saved"
+        raise Interrupted(f"{interrupted.name}: stopped after step {step}{saved}")
+    seconds = spent + time.perf_counter() - begin
+    return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
+
+
+def _start(
+    model: Model, examples: np.ndarray, config: TrainConfig
+) -> tuple[TrainState, Array, TrainSteps]:
+    """The state of step 0 and the data, on all devices, and the program that trains."""
     mesh = data_mesh()
     check_divides(config.batch_size, mesh)
     if examples.shape[1:] != model.event_shape:
@@ -59,34 +93,9 @@ def fit(
         )
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     optimizer = make_optimizer(config)
-    state = replicate(initial_state(model, optimizer, init_key), mesh)
-    data = replicate(jnp.asarray(examples), mesh)
+    state = initial_state(model, optimizer, init_key)
     train_steps = make_train_steps(model, optimizer, config, mesh, step_key)
-    spent = 0.0
-    if journal is not None:
-        state, spent = journal.restore(state)
-    step = int(state.step)
-    first_step_seconds = 0.0
-    bar = tqdm(total=config.steps, initial=step, unit=" steps", disable=not progress)
-    with bar, interrupts() as interrupted:
-        while step < config.steps:
-            count = min(config.steps_per_dispatch, config.steps - step)
-            state, report = train_steps(state, data, np.int32(count))
-            record = {"step": step + count, **_to_record(report, journal)}
-            first_step_seconds = first_step_seconds or time.perf_counter() - begin
-            due = (step + count) // config.checkpoint_every > step // config.checkpoint_every
-            step += count
-            bar.update(count)
-            bar.set_postfix_str(f"K = {record['K_bits']:.3f} bits")
-            if journal is not None:
-                journal.write(record)
-                if due or step == config.steps or interrupted:
-                    journal.save(state, spent + time.perf_counter() - begin)
-            if interrupted:
-                saved = "" if journal is None else ", which is saved"
-                raise Interrupted(f"{interrupted.name}: stopped after step {step}{saved}")
-    seconds = spent + time.perf_counter() - begin
-    return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
+    return replicate(state, mesh), replicate(jnp.asarray(examples), mesh), train_steps
 
 
 def _to_record(report: Report, journal: Journal | None) -> Record:
