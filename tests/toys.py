@@ -22,7 +22,8 @@ def linear(channels: int, event_shape: tuple[int, ...]) -> Network:
 
     def init(key: Array) -> dict[str, Array]:
         shape = (STEPS, *event_shape, channels)
-        return {"slope": jnp.zeros(shape), "offset": jnp.zeros(shape)}
+        # One of them weakly typed, as jnp.full of a Python number is.
+        return {"slope": jnp.zeros(shape), "offset": jnp.full(shape, 0.0)}
 
     def apply(params: dict[str, Array], x: Array, t: Array) -> Array:
         return params["slope"][t - 1] * x[..., None] + params["offset"][t - 1]
