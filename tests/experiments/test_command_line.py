@@ -141,8 +141,9 @@ def used_folder(path: Path, flags: str = "") -> Path:
     return path
 
 
-def test_a_used_folder_is_refused(refuse, tmp_path):
+def test_a_used_folder_is_refused_before_anything_is_built(refuse, tmp_path, monkeypatch):
     used_folder(tmp_path / "run")
+    monkeypatch.setattr(swiss_roll_script, "build", None)
     assert "already holds a run; use --resume" in refuse("")
 
 

@@ -95,7 +95,7 @@ def test_killed_three_times_and_resumed_it_is_the_unbroken_run(swiss_roll, strai
         records = metrics.read(run / "metrics.jsonl")
         process = swiss_roll.start(swiss_roll.command(run, "--resume", **FLAGS))
         done = records[-1]["step"] if records else 0
-        wait_for(process, run, done + 10 * rng.integers(1, 9))
+        wait_for(process, run, done + 10 * rng.integers(3, 9))
         time.sleep(rng.uniform(0, 0.15))  # while writing, while saving, or between
         process.kill()
         code, _, err = swiss_roll.finish(process)

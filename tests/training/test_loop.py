@@ -49,14 +49,14 @@ def interrupt_after(step, number=signal.SIGINT):
 
 
 def left_behind(path):
-    """Every number of the newest checkpoint, the steps that are kept, and the metrics."""
+    """Every number of the newest checkpoint, the steps that were saved, and the metrics."""
     kept = sorted(int(entry.name) for entry in (path / "checkpoints").iterdir())
     return toys.checkpoint(path, kept[-1]), kept, (path / "metrics.jsonl").read_bytes()
 
 
 def assert_same(path, other):
-    (state, *rest), (state_, *rest_) = left_behind(path), left_behind(other)
-    assert rest == rest_
+    (state, saved, record), (state_, saved_, record_) = left_behind(path), left_behind(other)
+    assert (saved[-1], record) == (saved_[-1], record_)
     assert jax.tree.structure(state) == jax.tree.structure(state_)
     jax.tree.map(np.testing.assert_array_equal, state, state_)
 
@@ -73,24 +73,27 @@ def straight(tmp_path_factory):
 @pytest.mark.parametrize("cut", [20, 30])
 @pytest.mark.parametrize("model", MODELS)
 def test_two_dispatches_then_resumed_equal_four_straight(straight, tmp_path, model, cut):
-    path = tmp_path / "run"
+    path, seldom = tmp_path / "run", toys.config(checkpoint_every=1000)
     with pytest.raises(Interrupted, match=f"^SIGINT: stopped after step {cut}, which is saved$"):
-        train(path, toys.config(), model, interrupt_after(cut - 10))
-    fitted = train(path, toys.config(), model)
+        train(path, seldom, model, interrupt_after(cut - 10))
+    assert left_behind(path)[1] == [cut]
+    fitted = train(path, seldom, model)
     assert fitted.steps == 40
     assert_same(path, straight[model])
 
 
 def test_records_that_no_checkpoint_covers_are_written_again(straight, tmp_path):
     def fail(step):
-        if step == 30:
+        if step == 40:
             raise ZeroDivisionError
 
     config = toys.config(checkpoint_every=20)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run", config, tell=fail)
     with (tmp_path / "run/metrics.jsonl").open("a") as file:
-        file.write('{"step": 30, "K_bits"')  # as kill -9 may leave it
+        file.write('{"step": 40, "K_bits"')  # as kill -9 may leave it
+    assert [r["step"] for r in metrics.read(tmp_path / "run/metrics.jsonl")] == [10, 20, 30]
+    assert left_behind(tmp_path / "run")[1] == [20]
     train(tmp_path / "run", config)
     assert left_behind(tmp_path / "run")[2] == left_behind(straight["reals"])[2]
 
