@@ -55,14 +55,15 @@ def swiss_roll(
     Args:
         forward: x_t of q, [n, 2], by t.
         reverse: x_t of the model, [n, 2], by the same t.
-        drift: f_μ(x, t) - x on a grid, as many t; they may differ, for t = 1 is not learned.
+        drift: f_μ(x, t) - x on a grid, at most as many t; t = 1 is not learned, and a short
+            diffusion has fewer.
 
     Raises:
         ValueError: if the rows do not match.
     """
-    if list(forward) != list(reverse) or len(drift) != len(forward):
+    if list(forward) != list(reverse) or len(drift) > len(forward):
         raise ValueError(
-            "forward and reverse must have the same t, and drift as many, "
+            "forward and reverse must have the same t, and drift no more, "
             f"got {list(forward)}, {list(reverse)}, {list(drift)}"
         )
     figure = _Drawing(figsize=(WIDTH, 8.8), layout="constrained")
@@ -71,7 +72,9 @@ def swiss_roll(
         for (t, x), axes in zip(states.items(), row, strict=True):
             axes.plot(x[:, 0], x[:, 1], ".", color=colour, markersize=2.5, alpha=0.5, mew=0)
             axes.set_title(f"t = {t}", fontsize=11)
-    for (t, field), axes in zip(drift.items(), rows[2], strict=True):
+    for axes in rows[2, len(drift) :]:
+        axes.set_visible(False)
+    for (t, field), axes in zip(drift.items(), rows[2], strict=False):
         longest = _arrows(axes, *field)
         axes.set_title(f"t = {t}, longest arrow {longest:.2g}", fontsize=11)
     labels = ("forward $q(x_t)$", "reverse $p(x_t)$", r"drift $f_\mu(x_t, t) - x_t$")

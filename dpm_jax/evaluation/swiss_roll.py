@@ -73,7 +73,7 @@ def finish(
         "swiss_roll": figures.swiss_roll(
             forward_states(outcome, keys[0]),
             shown,
-            {t: drift(outcome, t) for t in (2, steps // 2, steps)},
+            {t: drift(outcome, t) for t in sorted({2, max(2, steps // 2), steps})},
         ),
         "schedules": figures.schedules(
             {name: beta for name, (beta, _) in compared.items()},

@@ -86,6 +86,12 @@ def test_roll_refuses_panels_that_do_not_match():
         figures.swiss_roll(clouds(), reverse, inward())
 
 
+def test_roll_of_a_short_diffusion_has_fewer_drift_panels():
+    fields = dict(list(inward().items())[:1])
+    drawn = figures.swiss_roll(clouds(), clouds(), fields)
+    assert [axes.get_visible() for axes in drawn.axes] == [True] * 7 + [False] * 2
+
+
 def test_heartbeat_shows_the_first_sequences():
     panels = rasters()
     axes = figures.heartbeat(*panels).axes
