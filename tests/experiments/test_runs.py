@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 import toys
-from conftest import ROOT, Script
+from scripts import ROOT, Script
 
 from dpm_jax.training import metrics
 
