@@ -10,13 +10,14 @@ The rooms, in the order in which they may import each other:
     process       model + parameters -> process, which is all that the rest needs
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
-    trajectory    forward and reverse sampling
+    perturb       multiplying by r(x): denoising, inpainting, any differentiable log r
+    trajectory    forward and reverse sampling, with a perturbation if asked for
     networks      flax modules: RBF, MLP, read-outs in t
-    models        ready-made models of vectors and bits
+    models        ready-made models of vectors, bits and images
     data          datasets
     limits        exact reverse processes and the ceilings of a schedule
     training      one compiled step, its checkpoints and its record
-    evaluation    held-out bounds, the paper's table, figures
+    evaluation    held-out bounds, the paper's tables, posteriors, figures
 
 The names below are the short public API; they are imported when first used, so that
 ``import dpm_jax`` costs nothing.

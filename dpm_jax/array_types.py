@@ -4,7 +4,7 @@
 heartbeat. Functions see one example; callers ``vmap`` over batches and steps.
 """
 
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 Scalar = Float[Array, ""]
 Step = Int[Array, ""]  # t = 1..T, as in the paper
@@ -15,6 +15,7 @@ ReadOut = Float[Array, "*event channels"]
 
 __all__ = [
     "Array",
+    "Bool",
     "Event",
     "Float",
     "Int",

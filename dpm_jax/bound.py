@@ -23,6 +23,9 @@ from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.process import Process
 from dpm_jax.schedule import at, times
 
+AT_ONCE = 16
+"""Steps of one example that ``stratified_steps`` works on at a time."""
+
 
 class Bound(NamedTuple):
     """The terms of one example's bound, nats; every field gains the axes of a ``vmap``."""
@@ -86,6 +89,22 @@ def sampled_step(process: Process, x0: Event, t: Step, noise: Float[Array, "2 *e
     """
     kl = (process.schedule.steps - 1) * step_kl(process, x0, t, noise[1])
     return _with_boundary(process, x0, noise[0], kl[None])
+
+
+def stratified_steps(process: Process, x0: Event, key: PRNGKey, times: int) -> Bound:
+    """The mean of ``sampled_step`` over stratified steps; with T-1 of them, every step once.
+
+    Memory does not grow with ``times``.
+    """
+    times_key, noise_key = jax.random.split(key)
+    t = stratified_times(times_key, times, process.schedule.steps)
+
+    def at_step(t: Step) -> Bound:
+        noise = process.kernel.noise(jax.random.fold_in(noise_key, t), (2, *x0.shape))
+        return sampled_step(process, x0, t, noise)
+
+    terms = jax.lax.map(at_step, t, batch_size=AT_ONCE)
+    return jax.tree.map(lambda term: term.mean(0), terms)
 
 
 def _with_boundary(

@@ -1,4 +1,4 @@
-"""Ready-made models of real vectors and of bits, with the networks of the toy problems (App. D.1).
+"""Ready-made models of real vectors, bits and images, with the networks of App. D.
 
 Anything else is a ``Model`` of your own parts.
 """
@@ -7,9 +7,13 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
 from dpm_jax import reverse
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
+from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
 from dpm_jax.process import Model
@@ -44,6 +48,42 @@ def gaussian_rbf(
     readout = PerStep(schedule.steps, form.channels * math.prod(event_shape))
     network = as_network(RBF(units, form.channels, readout), event_shape)
     return Model(gaussian.KERNEL, schedule, network, form, event_shape, learned_last_step)
+
+
+def gaussian_multiscale(
+    event_shape: tuple[int, int, int],
+    schedule: ScheduleFamily,
+    *,
+    finest: float,
+    convolutions: Sequence[int] = (16, 16),
+    scales: int = 3,
+    dense: Sequence[int] = (512, 512),
+    dense_maps: int = 4,
+    upper: Sequence[int] = (48, 48),
+    bumps: int = 10,
+    octaves: int = 9,
+    form: reverse.Reverse = reverse.DENOISED_NORMAL,
+    dtype: DTypeLike = jnp.float32,
+) -> Model:
+    """Images [height, width, channels] of mean 0, overall variance 1: the network of App. D.2.
+
+    ``finest`` is the width of a grey level in the model's units. With ``dense`` empty, the
+    parameters fit a model of any other height and width.
+    """
+    module = MultiScale(
+        schedule.steps,
+        form.channels,
+        tuple(convolutions),
+        scales,
+        tuple(dense),
+        dense_maps,
+        tuple(upper),
+        bumps,
+        finest,
+        octaves,
+        dtype,
+    )
+    return Model(gaussian.KERNEL, schedule, as_network(module, event_shape), form, event_shape)
 
 
 def binomial_mlp(

@@ -44,6 +44,35 @@ def perturbed_normal(readout: ReadOut, xt: Event, c: Coefficients) -> Normal:
     return Normal(mean, jnp.exp(log_sigmoid(z_variance + logit_beta)))
 
 
+def paper_normal(readout: ReadOut, xt: Event, c: Coefficients) -> Normal:
+    """N((x_t - z^μ)(1-Σ) + z^μ, Σ), Σ = σ(z^Σ + σ⁻¹(β)): eq. 64-65, word for word.
+
+    Not the forward kernel at z = 0, whose mean is √(1-β) x_t and not (1-β) x_t.
+    """
+    z_mean, z_variance = readout[..., 0], readout[..., 1]
+    logit_beta = jnp.log(c.beta) - jnp.log1p(-c.beta)
+    variance = jnp.exp(log_sigmoid(z_variance + logit_beta))
+    return Normal(xt + variance * (z_mean - xt), variance)
+
+
+def denoised_normal(readout: ReadOut, xt: Event, c: Coefficients) -> Normal:
+    """∫ N(x_0; x̂_0, V) q(x_{t-1} | x_t, x_0) dx_0: the forward kernel at z = 0.
+
+    The read-out shifts the belief N(x̂_0, V) about x_0 from the one under π,
+
+        x̂_0 = √ᾱ_t x_t + √(1-ᾱ_t) z^μ,    V = (1-ᾱ_t) exp(z^Σ),
+
+    and the exact posterior does the rest, so that a read-out means the same whatever the
+    schedule makes of its step.
+    """
+    z_mean, z_variance = readout[..., 0], readout[..., 1]
+    before = -jnp.expm1(c.log_alpha_bar_prev)  # 1 - ᾱ_{t-1}
+    added = jnp.exp(c.log_alpha_bar_prev) * c.beta
+    total = before + added  # 1 - ᾱ_t, without cancellation
+    mean = jnp.sqrt(1 - c.beta) * xt + jnp.sqrt(added * c.beta / total) * z_mean
+    return Normal(mean, c.beta * (before + added * jnp.exp(z_variance)) / total)
+
+
 def direct_normal(readout: ReadOut, xt: Event, c: Coefficients) -> Normal:
     """N(z^μ, σ(z^Σ)): the read-outs of App. D.1.1."""
     return Normal(readout[..., 0], jnp.exp(log_sigmoid(readout[..., 1])))
@@ -86,6 +115,8 @@ def direct_bernoulli(readout: ReadOut, xt: Event, c: Coefficients) -> Bernoulli:
 
 
 PERTURBED_NORMAL = Reverse(2, perturbed_normal)
+DENOISED_NORMAL = Reverse(2, denoised_normal)
+PAPER_NORMAL = Reverse(2, paper_normal)
 DIRECT_NORMAL = Reverse(2, direct_normal)
 DIRECT_BERNOULLI = Reverse(1, direct_bernoulli)
 

@@ -1,11 +1,11 @@
-"""Units: data to mean 0 and overall variance 1 and back; nats to bits.
+"""Units: grey levels to real numbers; data to mean 0, overall variance 1, and back; nats to bits.
 
 The paper divides by one constant, so that eq. 14's H_p(X_T) is right in the mean and shapes
 are kept. Dividing by ``scale`` adds log₂(scale) bits per dimension to a log-density.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from dpm_jax.array_types import Array
 
 NATS_PER_BIT = math.log(2)
 
+Values = TypeVar("Values", np.ndarray, Array)
+
 
 class Scaling(NamedTuple):
     """x = (data - mean) / scale: a mean per component, one scale for all."""
 
-    mean: np.ndarray  # [*event]
+    mean: np.ndarray  # [*event], or what broadcasts to it
     scale: float
 
 
@@ -27,19 +29,29 @@ def fit(examples: np.ndarray) -> Scaling:
     Raises:
         ValueError: if a value is not finite or the examples are all the same.
     """
-    values = np.asarray(examples, np.float64)
-    if not np.isfinite(values).all():
+    if not np.isfinite(examples).all():
         raise ValueError("examples must be finite, got NaN or infinity")
-    mean = values.mean(0)
-    scale = float(np.sqrt(((values - mean) ** 2).mean()))
+    mean = examples.mean(0, dtype=np.float64)
+    # Part by part: a float64 copy of a large image set would not fit.
+    parts = np.array_split(examples, 1 + examples.nbytes // 2**24)
+    scale = math.sqrt(sum(float(((part - mean) ** 2).sum()) for part in parts) / examples.size)
     if scale == 0:
         raise ValueError("examples must vary, got variance 0")
     return Scaling(mean, scale)
 
 
-def standardise(scaling: Scaling, data: np.ndarray | Array) -> np.ndarray:
-    """Data [n, *event] in the model's units, float32."""
-    return ((np.asarray(data) - scaling.mean) / scaling.scale).astype(np.float32)
+def dequantise(levels: Values, u: Values) -> Values:
+    """Grey levels spread evenly over their unit: x + u, u uniform in [0, 1).
+
+    The density of the result, averaged over the unit, is the probability of the level, so a
+    bound on the one in bits is a bound on the other.
+    """
+    return levels + u
+
+
+def standardise(scaling: Scaling, data: Values) -> Values:
+    """Data [n, *event] in the model's units, float32; NumPy or jax."""
+    return ((data - scaling.mean) / scaling.scale).astype(np.float32)
 
 
 def invert(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
@@ -50,3 +62,14 @@ def invert(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
 def bits_in_data_units(scaling: Scaling, bits: float, dimensions: int) -> float:
     """log₂ density of the data from that of the scaled data: less log₂(scale) a dimension."""
     return bits - dimensions * math.log2(scaling.scale)
+
+
+def bits_per_dimension(scaling: Scaling, bits: Values, dimensions: int) -> Values:
+    """What a lossless code of the grey levels costs: log₂(scale) - bits/dimensions.
+
+    Args:
+        scaling: of dequantised grey levels.
+        bits: log₂ density of the scaled data, or a bound on it, per example.
+        dimensions: pixels times channels.
+    """
+    return math.log2(scaling.scale) - bits / dimensions

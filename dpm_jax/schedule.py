@@ -101,14 +101,17 @@ def fixed(steps: int) -> ScheduleFamily:
     return given(1.0 / np.arange(steps, 0, -1))
 
 
-def learned(steps: int, beta_1: float) -> ScheduleFamily:
+def learned(steps: int, beta_1: float, *, spacing: float = 1.0) -> ScheduleFamily:
     """β_2..β_T learned by gradient ascent on K, β_1 fixed (§2.4.1).
 
     The parameters move the log-SNR λ_t = log ᾱ_t/(1-ᾱ_t), which falls from
     λ_1 = logit(1-β_1) to λ_T in steps whose shares are a softmax: no step can collapse to
     β = 0 or run off to β = 1, where its gradient would vanish and never return. λ_T is free
-    between λ_1 and ``MIN_LOG_SNR``. Starts with shares 1/(t-1): β_1 lies far below the data's
-    finest scale, so the first steps have a long way to go before there is anything to lose.
+    between λ_1 and ``MIN_LOG_SNR``.
+
+    Learning starts with shares (t-1)^-spacing. At 1, the first steps are the longest: where
+    β_1 lies far below the data's finest scale, they have a long way to go before there is
+    anything to lose. At 0 all are equal, for data with something to lose at every scale.
 
     Raises:
         ValueError: if ``steps`` < 2 or ``beta_1`` is not in (0, 1).
@@ -120,7 +123,7 @@ def learned(steps: int, beta_1: float) -> ScheduleFamily:
     reach = max(start - MIN_LOG_SNR, 1.0)
 
     def init() -> dict[str, Array]:
-        return {"gaps": -jnp.log(jnp.arange(1.0, steps)), "end": jnp.full((), 2.0)}
+        return {"gaps": -spacing * jnp.log(jnp.arange(1.0, steps)), "end": jnp.full((), 2.0)}
 
     def apply(params: dict[str, Array]) -> Schedule:
         fallen = jnp.cumsum(jax.nn.softmax(params["gaps"])) * sigmoid(params["end"])

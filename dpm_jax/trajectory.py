@@ -10,62 +10,82 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dpm_jax.array_types import Array, Event, Float, PRNGKey, Step
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar, Step
+from dpm_jax.perturb import Perturbation, Weighted, nothing
 from dpm_jax.process import Process
 from dpm_jax.schedule import at
 
 
 class Trajectory(NamedTuple):
-    """Where a trajectory ended, and its states at the steps that were kept."""
+    """Where a trajectory ended, its states at the steps that were kept, and its weight.
+
+    ``log_weight`` is that of the perturbation, nats; 0 without one.
+    """
 
     end: Event
     kept: Float[Array, "kept *event"]
+    log_weight: Scalar
 
 
 def forward(process: Process, x0: Event, key: PRNGKey, *, keep: Sequence[int] = ()) -> Trajectory:
     """x_1..x_T from x_0 by single steps of q(x_t | x_{t-1}); ``keep`` lists steps t = 0..T."""
     kernel = process.kernel
 
-    def move(x: Event, t: Step) -> Event:
+    def move(x: Event, t: Step) -> Weighted:
         q = kernel.step(x, at(process.schedule, t).beta)
-        return kernel.transport(q, kernel.noise(jax.random.fold_in(key, t), x.shape))
+        noise = kernel.noise(jax.random.fold_in(key, t), x.shape)
+        return Weighted(kernel.transport(q, noise), jnp.zeros(()))
 
-    return _walk(move, x0, jnp.arange(1, process.schedule.steps + 1), 0, keep, direction=1)
+    start = Weighted(x0, jnp.zeros(()))
+    return _walk(move, start, jnp.arange(1, process.schedule.steps + 1), 0, keep, direction=1)
 
 
 def sample(
-    process: Process, shape: tuple[int, ...], key: PRNGKey, *, keep: Sequence[int] = ()
+    process: Process,
+    shape: tuple[int, ...],
+    key: PRNGKey,
+    *,
+    keep: Sequence[int] = (),
+    perturbation: Perturbation | None = None,
 ) -> Trajectory:
-    """x_0 by ancestral sampling: x_T ~ π, then p(x_{t-1} | x_t); ``keep`` lists steps t = 0..T."""
+    """x_0 by ancestral sampling: x_T ~ π, then p(x_{t-1} | x_t); ``keep`` lists steps t = 0..T.
+
+    With a ``perturbation``, every one of these draws is of ``dpm_jax.perturb``'s making.
+    """
     kernel, steps = process.kernel, process.schedule.steps
+    perturb = nothing(process) if perturbation is None else perturbation
 
-    def move(x: Event, t: Step) -> Event:
-        p = process.reverse(x, t, at(process.schedule, t))
-        return kernel.transport(p, kernel.noise(jax.random.fold_in(key, t), shape))
+    def noise(index: Array) -> Event:
+        return kernel.noise(jax.random.fold_in(key, index), shape)
 
-    xT = kernel.transport(kernel.prior(shape), kernel.noise(jax.random.fold_in(key, 0), shape))
-    x1, kept = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, direction=-1)
-    noise = kernel.noise(jax.random.fold_in(key, 1), shape)
-    x0 = kernel.transport(process.last_step(x1), noise)
-    return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep))
+    def move(x: Event, t: Step) -> Weighted:
+        return perturb(process.reverse(x, t, at(process.schedule, t)), x, t - 1, noise(t))
+
+    # x_T comes from nowhere: π is a step that forgets where it came from.
+    xT = perturb(kernel.prior(shape), jnp.zeros(shape), jnp.asarray(steps), noise(jnp.asarray(0)))
+    x1, kept, log_weight = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, direction=-1)
+    x0, last = perturb(process.last_step(x1), x1, jnp.asarray(0), noise(jnp.asarray(1)))
+    return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep), log_weight + last)
 
 
 def _walk(
-    move: Callable[[Event, Step], Event],
-    x: Event,
+    move: Callable[[Event, Step], Weighted],
+    start: Weighted,
     t: Array,
-    start: int,
+    start_step: int,
     keep: Sequence[int],
     *,
     direction: int,
 ) -> Trajectory:
     def body(carry: Trajectory, t: Step) -> tuple[Trajectory, None]:
-        x = move(carry.end, t)
+        x, log_weight = move(carry.end, t)
         arrived = t if direction > 0 else t - 1
-        return Trajectory(x, _record(carry.kept, x, arrived, keep)), None
+        kept = _record(carry.kept, x, arrived, keep)
+        return Trajectory(x, kept, carry.log_weight + log_weight), None
 
-    kept = _record(jnp.zeros((len(keep), *x.shape)), x, jnp.asarray(start), keep)
-    return jax.lax.scan(body, Trajectory(x, kept), t)[0]
+    x, log_weight = start
+    kept = _record(jnp.zeros((len(keep), *x.shape)), x, jnp.asarray(start_step), keep)
+    return jax.lax.scan(body, Trajectory(x, kept, log_weight), t)[0]
 
 
 def _record(kept: Array, x: Event, t: Step, keep: Sequence[int]) -> Array:

@@ -17,25 +17,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from command_line import parse
+from command_line import parse, value_of
 
 from dpm_jax.training.config import TrainConfig, require
 from dpm_jax.training.errors import Interrupted, TrainingStopped
-from dpm_jax.training.folder import RunFolder, check_folder, open_folder, write_whole
+from dpm_jax.training.folder import RunFolder, check_folder, open_folder, read_config, write_whole
 from dpm_jax.training.metrics import require_tensorboard
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dpm_jax.data.dataset import Dataset
-    from dpm_jax.evaluation.report import Outcome
     from dpm_jax.process import Model
     from dpm_jax.schedule import ScheduleFamily
     from dpm_jax.training.journal import Journal
-
-NOT_THE_MODEL = ("workdir", "resume", "overwrite", "tensorboard", "preset")
+    from dpm_jax.training.loop import Fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,36 +44,32 @@ class RunConfig(TrainConfig):
         resume: go on from the newest checkpoint in workdir.
         overwrite: throw away the run in workdir.
         tensorboard: also write TensorBoard events (needs tensorboardX).
-        train_examples: examples drawn for training.
-        heldout_examples: examples drawn for evaluation.
-        iw_examples: how many of the held-out examples get the importance-weighted bound.
-        iw_samples: paths N per example of that bound.
+        evaluate: a finished run's folder: measure its model again, by these flags, without
+            training; the workdir is then by default "evaluation" in that folder.
         samples: examples drawn from the model.
     """
+
+    NOT_THE_RUN: ClassVar[tuple[str, ...]] = (
+        *("workdir", "resume", "overwrite", "tensorboard", "evaluate"),
+    )
+    """Flags that change nothing of what a run computes."""
+    EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)
+    """Flags of what is measured once the model is trained: ``--evaluate`` may change them."""
 
     workdir: Path
     preset: str = "default"
     resume: bool = False
     overwrite: bool = False
     tensorboard: bool = False
-    train_examples: int = 1_000_000
-    heldout_examples: int = 400_000
-    iw_examples: int = 10_000
-    iw_samples: int = 64
+    evaluate: Path | None = None
     samples: int = 10_000
 
     def __post_init__(self) -> None:
         """Check every field."""
         super().__post_init__()
-        for name in ("heldout_examples", "iw_examples"):
-            require(name, getattr(self, name), at_least=2)  # a standard error needs two
-        for name in ("train_examples", "iw_samples", "samples"):
-            require(name, getattr(self, name), at_least=1)
-        if self.iw_examples > self.heldout_examples:
-            raise ValueError(
-                f"iw_examples must be at most heldout_examples, {self.heldout_examples}, "
-                f"got {self.iw_examples}"
-            )
+        require("samples", self.samples, at_least=1)
+        if self.evaluate and self.resume:
+            raise ValueError("evaluate and resume exclude each other; give one of them")
 
 
 class Experiment(NamedTuple):
@@ -88,18 +80,17 @@ class Experiment(NamedTuple):
         variant: what to add to the row's title, such as the noise; may be empty.
         model: the model to train.
         data: its examples.
-        true_limit_bits: the mean of log q(x_0) under the law itself: no K can exceed it.
-        log_q: exact log q(x_0) of examples [n, *event], bits [n].
-        finish: draws the figures into the folder and returns more keys for ``result.json``.
+        measure: measures a trained model, draws the figures into the folder, and returns what
+            goes into ``result.json``.
+        summary: what to print of that.
     """
 
     name: str
     variant: str
     model: Model
     data: Dataset
-    true_limit_bits: float
-    log_q: Callable[[np.ndarray], np.ndarray]
-    finish: Callable[[Outcome, Path], dict[str, Any]]
+    measure: Callable[[Fitted, Path], dict[str, Any]]
+    summary: Callable[[dict[str, Any]], str]
 
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
@@ -131,7 +122,9 @@ def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Ex
         sys.exit(2)
 
 
-def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamily:
+def schedule_family(
+    name: str, steps: int, beta_1: float = 0.5, *, spacing: float = 1.0
+) -> ScheduleFamily:
     """The schedule that a flag names: "learned", "fixed", or a text file of rates.
 
     Raises:
@@ -140,7 +133,7 @@ def schedule_family(name: str, steps: int, beta_1: float = 0.5) -> ScheduleFamil
     from dpm_jax import schedule
 
     if name == "learned":
-        return schedule.learned(steps, beta_1)
+        return schedule.learned(steps, beta_1, spacing=spacing)
     if name == "fixed":
         return schedule.fixed(steps)
     try:
@@ -161,7 +154,9 @@ def _prepare(
 ) -> Callable[[], None]:
     """Everything that can refuse the input, quick checks first; returns the run itself."""
     try:
-        config = parse(doc, presets)
+        evaluated = value_of("evaluate", sys.argv[1:])
+        saved = None if evaluated is None else read_config(Path(evaluated))
+        config = parse(doc, presets, start=saved and _saved_config(presets, saved, evaluated))
         settings = _settings(config)
         mode = {"resume": config.resume, "overwrite": config.overwrite}
         check_folder(config.workdir, settings, **mode)
@@ -173,7 +168,14 @@ def _prepare(
 
         check_divides(config.batch_size, data_mesh())
         experiment = build(config)
-        folder = open_folder(config.workdir, {"experiment": experiment.name} | settings, **mode)
+        settings = {"experiment": experiment.name} | settings
+        if saved:
+            _check_only_evaluation_differs(config, settings, saved)
+            fitted = _trained(config, experiment)
+            return partial(
+                _measure, config, experiment, open_folder(config.workdir, settings, **mode), fitted
+            )
+        folder = open_folder(config.workdir, settings, **mode)
         journal = Journal(folder, tensorboard=config.tensorboard)
     except (ValueError, OSError, MemoryError) as error:
         raise Refused(error) from None
@@ -182,44 +184,76 @@ def _prepare(
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     """What decides a run's numbers, as JSON gives it back."""
-    fields = (f.name for f in dataclasses.fields(config) if f.name not in NOT_THE_MODEL)
-    settings: dict[str, Any] = json.loads(json.dumps({n: getattr(config, n) for n in fields}))
+    names = (f.name for f in dataclasses.fields(config) if f.name not in config.NOT_THE_RUN)
+    settings: dict[str, Any] = json.loads(
+        json.dumps({name: getattr(config, name) for name in names}, default=str)
+    )
     return settings
 
 
+def _saved_config(
+    presets: Mapping[str, ConfigT], saved: dict[str, Any], folder: str | None
+) -> ConfigT:
+    """The configuration of a finished run, as a start for flags of evaluation."""
+    start = next(iter(presets.values()))
+    known = {f.name: saved[f.name] for f in dataclasses.fields(start) if f.name in saved}
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
+    try:
+        return dataclasses.replace(start, **values, workdir=Path(folder or "") / "evaluation")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"evaluate: the run in {folder} is not one of this script ({error})"
+        ) from None
+
+
+def _check_only_evaluation_differs(
+    config: RunConfig, settings: dict[str, Any], saved: dict[str, Any]
+) -> None:
+    for name, value in settings.items():
+        if name not in config.EVALUATION and saved.get(name) != value:
+            raise ValueError(
+                f"{name} is {value!r}, but the run in {config.evaluate} was made with "
+                f"{saved.get(name)!r}; with --evaluate only flags of evaluation can change"
+            )
+
+
+def _trained(config: RunConfig, experiment: Experiment) -> Fitted:
+    from dpm_jax.training.loop import restore
+
+    assert config.evaluate is not None
+    return restore(experiment.model, config, RunFolder(config.evaluate).checkpoints)
+
+
 def _run(config: RunConfig, experiment: Experiment, folder: RunFolder, journal: Journal) -> None:
-    from dpm_jax.evaluation import report
     from dpm_jax.training.loop import fit
 
     if config.resume:
         last = journal.checkpoints.last_step
         where = "at step 0, with no checkpoint" if last is None else f"from step {last}"
         print(f"{folder.path}: going on {where}, to step {config.steps}", file=sys.stderr)
+    data = experiment.data
     try:
-        fitted = fit(experiment.model, experiment.data.train, config, journal=journal)
+        fitted = fit(experiment.model, data.train, config, batch=data.batch, journal=journal)
     finally:
         journal.close()
-    outcome = report.evaluate_model(
-        experiment.model,
-        fitted,
-        experiment.data,
-        experiment.log_q,
-        seed=config.seed,
-        iw_examples=config.iw_examples,
-        iw_samples=config.iw_samples,
-        samples=config.samples,
-    )
+    _measure(config, experiment, folder, fitted)
+
+
+def _measure(config: RunConfig, experiment: Experiment, folder: RunFolder, fitted: Fitted) -> None:
+    from dpm_jax.evaluation import report
+
     result = {
         "experiment": experiment.name,
         "variant": experiment.variant,
         "seed": config.seed,
         "batch_size": config.batch_size,
         "preset": config.preset,
-        **report.result(outcome, experiment.true_limit_bits),
-        **experiment.finish(outcome, folder.figures),
+        **experiment.measure(fitted, folder.figures),
+        **report.training(fitted),
+        **report.machine(),
     }
     write_whole(folder.result, json.dumps(result, indent=2) + "\n")
-    print(report.summary(result))
+    print(experiment.summary(result))
     print(f"\nresult.json and figures are in {folder.path}")
 
 

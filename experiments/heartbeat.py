@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import harness
+import toy_problem
 
 from dpm_jax.training.config import require
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(harness.RunConfig):
+class Config(toy_problem.ToyConfig):
     """The heartbeat's flags.
 
     Attributes:
@@ -71,7 +72,8 @@ def build(config: Config) -> harness.Experiment:
     data = heartbeat.load(
         train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )
-    return harness.Experiment(
+    return toy_problem.experiment(
+        config,
         name="heartbeat",
         variant=f", T = {config.timesteps}",
         model=model,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import harness
+import toy_problem
 
 from dpm_jax.training.config import require
 
@@ -25,7 +26,7 @@ BETA_1_SHARE = 3e-3  # of the noise's variance: the fixed last step then blurs t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(harness.RunConfig):
+class Config(toy_problem.ToyConfig):
     """The roll's flags.
 
     Attributes:
@@ -93,7 +94,8 @@ def build(config: Config) -> harness.Experiment:
     data = swiss_roll.load(
         roll, train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )
-    return harness.Experiment(
+    return toy_problem.experiment(
+        config,
         name="swiss_roll",
         variant=f", noise {config.noise:g}, T = {config.timesteps}",
         model=model,

@@ -63,7 +63,7 @@ def test_each_dependency_stays_in_its_room(dependency, where):
 
 
 @pytest.mark.parametrize(
-    "core", ["kernels", "reverse", "process", "bound", "entropy", "trajectory"]
+    "core", ["kernels", "reverse", "process", "bound", "entropy", "perturb", "trajectory"]
 )
 def test_the_core_needs_jax_alone(core):
     needs = {n.split(".")[0] for f in FILES if room(f) == core for n in imports(f)}

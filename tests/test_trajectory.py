@@ -7,7 +7,7 @@ import pytest
 from reference import bit_steps, draws_of, jit, product_law, standard_errors, states
 from scipy import stats
 
-from dpm_jax import schedule, trajectory
+from dpm_jax import perturb, schedule, trajectory
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
@@ -33,7 +33,7 @@ def many(draw, seed):
 def test_gaussian_steps_have_the_law_of_the_marginal():
     process, x0 = process_of(gaussian.KERNEL, schedule.given(BETA)), jnp.array([1.5, -0.3])
     keep = (2, 3, 4)
-    end, kept = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 0)
+    end, kept, _ = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 0)
     np.testing.assert_array_equal(end, kept[:, 2])
     for i, t in enumerate(keep):
         mean, variance = np.sqrt(ALPHA_BAR[t - 1]) * np.asarray(x0), 1 - ALPHA_BAR[t - 1]
@@ -50,7 +50,7 @@ def test_gaussian_steps_have_the_law_of_the_marginal():
 def test_binomial_steps_have_the_law_of_the_marginal():
     process = process_of(binomial.kernel(ACTIVITY), schedule.given(BETA))
     x0, keep = jnp.array([1.0, 0.0]), (1, 3)
-    end, kept = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 1)
+    end, kept, _ = many(lambda key: trajectory.forward(process, x0, key, keep=keep), 1)
     for x, t in ((kept[:, 0], 1), (kept[:, 1], 3), (end, 4)):
         one = bit_steps(BETA[:t], ACTIVITY)[[1, 0], 1]
         assert (standard_errors(x, one) < 5).all()
@@ -69,7 +69,7 @@ def test_exact_reverse_samples_gaussian_data(learned_last_step):
         return Normal(shift / precision, jnp.broadcast_to(1 / precision, xt.shape))
 
     process = process_of(gaussian.KERNEL, schedule.fixed(5), reverse, learned_last_step)
-    end, kept = many(lambda key: trajectory.sample(process, (1,), key, keep=(5, 3, 1)), 2)
+    end, kept, _ = many(lambda key: trajectory.sample(process, (1,), key, keep=(5, 3, 1)), 2)
     for i, alpha_bar in enumerate((0.0, 0.4, 0.8)):
         law = stats.norm(np.sqrt(alpha_bar) * mean, np.sqrt(1 + alpha_bar * (variance - 1)))
         assert stats.kstest(kept[:, i, 0], law.cdf).pvalue > 1e-3
@@ -90,7 +90,7 @@ def test_exact_reverse_samples_bits():
         return form.distribution(shift[:, None], xt, c)
 
     process = process_of(binomial.kernel(ACTIVITY), schedule.fixed(5), reverse)
-    end, _ = many(lambda key: trajectory.sample(process, (3,), key), 3)
+    end, _, _ = many(lambda key: trajectory.sample(process, (3,), key), 3)
     is_state = (end[:, None] == states(3)).all(-1)
     assert (standard_errors(is_state, product_law(activity)) < 5).all()
 
@@ -122,9 +122,10 @@ def test_one_key_repeats_and_keeping_changes_nothing():
     assert once.kept.shape == (0, 2)
     np.testing.assert_array_equal(again.kept[0], again.end)
     assert (np.abs(other.end - once.end) > 1e-3).any()
+    assert once.log_weight == 0
 
 
-@pytest.mark.parametrize("direction", ["forward", "sample"])
+@pytest.mark.parametrize("direction", ["forward", "sample", "inpaint"])
 def test_memory_does_not_grow_with_the_steps(direction):
     size = 1_000
 
@@ -134,7 +135,10 @@ def test_memory_does_not_grow_with_the_steps(direction):
         def run(x0, key):
             if direction == "forward":
                 return trajectory.forward(process, x0, key, keep=(0, steps // 2))
-            return trajectory.sample(process, (size,), key, keep=(0, steps // 2))
+            known = perturb.known(process, x0, jnp.arange(size) < size // 2)
+            perturbation = known if direction == "inpaint" else None
+            keep = (0, steps // 2)
+            return trajectory.sample(process, (size,), key, keep=keep, perturbation=perturbation)
 
         compiled = jax.jit(run).lower(jnp.zeros(size), jax.random.key(0)).compile()
         return compiled.memory_analysis().temp_size_in_bytes

@@ -7,6 +7,7 @@ the last expression of a notebook cell. All entropies and bounds are in bits.
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7
 LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"), (GREY, "-"))
 
 
-class _Drawing(Figure):
+class Drawing(Figure):
     """A figure that a notebook shows without pyplot."""
 
     def _repr_png_(self) -> bytes:
@@ -66,7 +67,7 @@ def swiss_roll(
             "forward and reverse must have the same t, and drift no more, "
             f"got {list(forward)}, {list(reverse)}, {list(drift)}"
         )
-    figure = _Drawing(figsize=(WIDTH, 8.8), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 8.8), layout="constrained")
     rows = figure.subplots(3, len(forward), sharex=True, sharey=True, squeeze=False)
     for states, row, colour in ((forward, rows[0], BLUE), (reverse, rows[1], VERMILION)):
         for (t, x), axes in zip(states.items(), row, strict=True):
@@ -92,7 +93,7 @@ def heartbeat(data: np.ndarray, halfway: np.ndarray, samples: np.ndarray) -> Fig
 
     Each argument holds bits, [n, bins]; ones are black.
     """
-    figure = _Drawing(figsize=(WIDTH, 4.4), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 4.4), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     titles = ("data $x_0$ (black: 1)", "model, $x_{T/2}$", "model, $x_0$")
     for axes, title, bits in zip(panels, titles, (data, halfway, samples), strict=True):
@@ -117,7 +118,7 @@ def schedules(named: Mapping[str, np.ndarray], notes: Mapping[str, str] | None =
         named: β_1..β_T by label; T may differ. Where β_T = 1, λ_T = -∞ is left out.
         notes: added to the labels of the same name.
     """
-    figure = _Drawing(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 4.2), layout="constrained")
     rates, ratios = figure.subplots(1, 2)
     for i, (label, beta) in enumerate(named.items()):
         colour, line = LINES[i % len(LINES)]
@@ -152,7 +153,7 @@ def where_the_bits_go(
         continuous: whether entropies are differential, and may be negative; else log scale.
     """
     t = np.arange(2, len(step_kl) + 2)
-    figure = _Drawing(figsize=(WIDTH, 8.4), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 8.4), layout="constrained")
     costs, entropies, zoom = figure.subplots(3, 1, sharex=True)
     _costs(costs, t, step_kl)
     for axes, origin in ((entropies, 0.0), (zoom, upper)):
@@ -188,7 +189,7 @@ def training(records: Sequence[Mapping[str, float | int]], *, limit: float | Non
         raise ValueError("records must not be empty: the run has written no metrics yet")
     names = ("step", "K_bits", "gradient_norm")
     step, K, norm = (np.array([record[name] for record in records]) for name in names)
-    figure = _Drawing(figsize=(WIDTH, 5.2), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 5.2), layout="constrained")
     bounds, norms = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     bounds.plot(step, K, color=BLUE, lw=1, label="K of the batch")
     start = len(step) // 10
@@ -203,6 +204,72 @@ def training(records: Sequence[Mapping[str, float | int]], *, limit: float | Non
     norms.plot(step, norm, color=GREY, lw=1)
     norms.set_ylim(0, 1.08 * norm[start:].max())
     _label(norms, "training step", "gradient norm")
+    return figure
+
+
+def phase_posteriors(answers: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Probabilities of the heartbeat's phases given some bits: weighted samples beside Bayes.
+
+    Args:
+        answers: by question, with keys "exact", "estimate", "estimate_se", "unweighted",
+            "trajectories" and "effective", as ``posterior.summary`` gives them.
+    """
+    figure = Drawing(figsize=(WIDTH, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(answers), sharey=True, squeeze=False)[0]
+    for axes, (question, answer) in zip(panels, answers.items(), strict=True):
+        phase = np.arange(1, len(answer["exact"]) + 1)
+        axes.bar(phase, answer["exact"], 0.8, color=GREY, alpha=0.35, label="exact, by Bayes")
+        axes.plot(phase, answer["unweighted"], "x", color=VERMILION, label="samples, unweighted")
+        axes.errorbar(
+            phase,
+            answer["estimate"],
+            2 * np.array(answer["estimate_se"]),
+            fmt="o",
+            ms=4,
+            capsize=3,
+            color=BLUE,
+            label="samples, weighted (±2 s.e.)",
+        )
+        worth = f"{answer['trajectories']:,} samples worth {answer['effective']:,.0f}"
+        axes.set_title(f"{question}\n{worth}", fontsize=11)
+        axes.set_xticks(phase)
+        _label(axes, "phase", "")
+    panels[0].set_ylabel("probability given five bits")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def conditional(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    grid: np.ndarray,
+    density: np.ndarray,
+    *,
+    known: float,
+    bins: int = 120,
+) -> Figure:
+    """The roll's second coordinate given its first: weighted samples beside the exact law.
+
+    Args:
+        samples: of the second coordinate [n].
+        weight: of the samples, summing to 1 [n].
+        grid: where ``density`` is given [G].
+        density: exact, integrating to 1 [G].
+        known: the first coordinate.
+        bins: of the histogram over the grid's range.
+    """
+    figure = Drawing(figsize=(WIDTH, 3.8), layout="constrained")
+    axes = figure.subplots()
+    edges = np.linspace(grid[0], grid[-1], bins + 1)
+    heights = np.histogram(samples, edges, weights=weight)[0] / np.diff(edges)
+    plain = np.histogram(samples, edges)[0] / len(samples) / np.diff(edges)
+    axes.stairs(heights, edges, fill=True, color=BLUE, alpha=0.5, label="samples, weighted")
+    axes.stairs(plain, edges, color=VERMILION, lw=1, label="samples, unweighted")
+    axes.plot(grid, density, color="black", lw=1, label="exact, by quadrature")
+    axes.set_title(f"{len(samples):,} samples worth {1 / (weight**2).sum():,.0f}", fontsize=11)
+    _label(axes, "second coordinate $x_2$", f"density given $x_1$ = {known:g}")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

@@ -1,19 +1,41 @@
 """What only the heartbeat's evaluation has: are the samples heartbeats, and of which phase?"""
 
+import math
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from dpm_jax import perturb
+from dpm_jax.array_types import PRNGKey
 from dpm_jax.data import heartbeat
-from dpm_jax.evaluation import figures
+from dpm_jax.evaluation import figures, posterior
 from dpm_jax.evaluation.entropies import entropy_profile
-from dpm_jax.evaluation.report import Outcome
-from dpm_jax.process import bind
+from dpm_jax.evaluation.likelihood import MakeProcess
+from dpm_jax.evaluation.toy_problem import Outcome
+from dpm_jax.kernels.binomial import Bernoulli
+from dpm_jax.limits import heartbeat as limits
+from dpm_jax.process import Process, bind
 
 PROFILE_EXAMPLES = 200
+
+
+class Question(NamedTuple):
+    """Which phase, given five bits? Bits by bin, counted from 0."""
+
+    bits: dict[int, int]
+    flipped: float = 0.0  # how often a bit is seen wrong
+
+
+QUESTIONS = {
+    "five zeros": Question({0: 0, 1: 0, 5: 0, 6: 0, 10: 0}),
+    "one period": Question({5: 0, 6: 0, 7: 1, 8: 0, 9: 0}),
+    "three in ten flipped": Question({0: 1, 1: 1, 2: 1, 3: 0, 5: 1}, flipped=0.3),
+}
+"""Two phases excluded and three left; the phase certain; five unequal probabilities."""
 
 
 def phase_counts(samples: np.ndarray) -> np.ndarray:
@@ -23,20 +45,69 @@ def phase_counts(samples: np.ndarray) -> np.ndarray:
     return counts
 
 
+def nearest_phase(samples: np.ndarray) -> np.ndarray:
+    """One-hot: the heartbeat with the fewest different bits from each sample [n, 20]; [n, 5]."""
+    same = (samples[:, None] == heartbeat.sequences()).sum(-1)
+    return np.asarray(np.eye(heartbeat.PERIOD)[same.argmax(-1)])
+
+
+def perturbation(process: Process, question: Question) -> perturb.Perturbation:
+    """Known bits are held; bits seen through a channel multiply by its likelihood, annealed."""
+    value, mask = map(jnp.asarray, _arrays(question))
+    if not question.flipped:
+        return perturb.known(process, value, mask)
+    odds = np.log((1 - question.flipped) / question.flipped)
+    r = Bernoulli(jnp.where(mask, (2 * value - 1) * odds, 0.0))
+    return perturb.product(process, r, annealed=True)
+
+
+def posteriors(
+    process: MakeProcess, params: Any, count: int, key: PRNGKey
+) -> dict[str, dict[str, Any]]:
+    """The phase's posterior from ``count`` weighted trajectories beside Bayes, by question."""
+    found = {}
+    for i, (name, question) in enumerate(QUESTIONS.items()):
+        draws = posterior.draw(
+            process,
+            params,
+            partial(perturbation, question=question),
+            (heartbeat.BITS,),
+            count,
+            jax.random.fold_in(key, i),
+        )
+        value, mask = _arrays(question)
+        exact, evidence = limits.phases_given_bits(value, mask, flipped=question.flipped)
+        if question.flipped:  # r is Bernoulli: a half for each bit that was not seen
+            evidence -= (heartbeat.BITS - len(question.bits)) * math.log(2)
+        found[name] = {
+            "bits": {str(bin_): bit for bin_, bit in question.bits.items()},
+            "flipped": question.flipped,
+            **posterior.summary(draws, nearest_phase(draws.x), exact, evidence),
+        }
+    return found
+
+
+def _arrays(question: Question) -> tuple[np.ndarray, np.ndarray]:
+    """Bits [20] and which of them are known [20]."""
+    value, mask = np.zeros(heartbeat.BITS, np.float32), np.zeros(heartbeat.BITS, bool)
+    value[list(question.bits)] = list(question.bits.values())
+    mask[list(question.bits)] = True
+    return value, mask
+
+
 def finish(outcome: Outcome, folder: Path, *, seed: int) -> dict[str, Any]:
     """Draw the figures into ``folder``; return the samples' score for ``result.json``."""
     model, params, drawn = outcome.model, outcome.fitted.params, outcome.samples
     halfway, total = model.schedule.steps // 2, len(drawn[0])
     counts = phase_counts(drawn[0])
-    profile = entropy_profile(
-        partial(bind, model),
-        params,
-        outcome.data.heldout[:PROFILE_EXAMPLES],
-        jax.random.fold_in(jax.random.key(seed), 2),
-    )
+    keys = [jax.random.fold_in(jax.random.key(seed), i) for i in (2, 3)]
+    examples = outcome.data.heldout[:PROFILE_EXAMPLES]
+    profile = entropy_profile(partial(bind, model), params, examples, keys[0])
+    answers = posteriors(partial(bind, model), params, total, keys[1])
     pictures = {
         "heartbeat": figures.heartbeat(outcome.data.heldout, drawn[halfway], drawn[0]),
         "bits": figures.where_the_bits_go(outcome.likelihood.step_kl, *profile, continuous=False),
+        "posterior": figures.phase_posteriors(answers),
     }
     for name, figure in pictures.items():
         figures.save(figure, folder / f"{name}.png")
@@ -45,4 +116,5 @@ def finish(outcome: Outcome, folder: Path, *, seed: int) -> dict[str, Any]:
         "samples_exact_share": float(counts.sum() / total),
         "samples_phase_frequency": (counts / total).tolist(),
         "samples_phase_frequency_se": float(np.sqrt(0.2 * 0.8 / total)),
+        "posterior": answers,
     }

@@ -38,7 +38,7 @@ class Likelihood(NamedTuple):
         K: the true bound, per example [n].
         K_eq14: eq. 14's value, per example [n].
         null: log π(x_0), per example [n].
-        step_kl: mean KL of steps t = 2..T [T-1].
+        step_kl: mean KL of steps t = 2..T [T-1]; with drawn steps, of their sum [1].
         terms: means of the boundary terms, by name.
     """
 
@@ -60,16 +60,23 @@ def evaluate(
     examples: np.ndarray,
     key: PRNGKey,
     *,
+    times: int = 0,
     chunk: int = 1000,
     progress: bool = True,
 ) -> Likelihood:
-    """The bound of every example [n, *event], all steps summed, one noise draw each."""
+    """The bound of every example [n, *event], all steps summed, one noise draw each.
+
+    With ``times`` > 0, that many stratified steps are drawn for each example instead.
+    """
 
     def of_chunk(params: Any, x0: Array, keys: Array) -> dict[str, Array]:
         bound_to = process(params)
-        shape = (bound_to.schedule.steps, *x0.shape[1:])
-        noise = jax.vmap(lambda k: bound_to.kernel.noise(k, shape), out_axes=1)(keys)
-        terms = bound.all_steps_of_batch(bound_to, x0, noise)
+        if times:
+            terms = jax.vmap(lambda x, k: bound.stratified_steps(bound_to, x, k, times))(x0, keys)
+        else:
+            shape = (bound_to.schedule.steps, *x0.shape[1:])
+            noise = jax.vmap(lambda k: bound_to.kernel.noise(k, shape), out_axes=1)(keys)
+            terms = bound.all_steps_of_batch(bound_to, x0, noise)
         return terms._asdict() | {"K": terms.K, "K_eq14": terms.K_eq14}
 
     names = ("K", "K_eq14", "null", *BOUNDARY)

@@ -1,95 +1,43 @@
-"""From a trained model to the numbers that an experiment leaves behind."""
+"""What every experiment reports of a trained model, whatever its data."""
 
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from tqdm.auto import tqdm
 
 import dpm_jax
 from dpm_jax import trajectory
 from dpm_jax.array_types import Array
-from dpm_jax.data.dataset import Dataset
-from dpm_jax.evaluation.likelihood import (
-    Estimate,
-    Likelihood,
-    estimate,
-    evaluate,
-    importance_weighted,
-)
-from dpm_jax.evaluation.table import text
+from dpm_jax.evaluation.likelihood import Estimate
 from dpm_jax.process import Model, Params, bind, parameter_count
-from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.training.loop import Fitted
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-class Outcome(NamedTuple):
-    """A trained model and what was measured on it, bits.
-
-    Attributes:
-        likelihood: of all held-out examples.
-        log_q: exact log q(x_0) of the same examples [n].
-        iw: importance-weighted bound of the first examples [m], N = ``iw_samples``.
-        samples: ancestral samples, their states at t = 0, T/2 and T [k, *event] each.
-    """
-
-    model: Model
-    fitted: Fitted
-    data: Dataset
-    likelihood: Likelihood
-    log_q: np.ndarray
-    iw: np.ndarray
-    iw_samples: int
-    samples: dict[int, np.ndarray]
-
-
-def evaluate_model(
+def draw(
     model: Model,
-    fitted: Fitted,
-    data: Dataset,
-    log_q: Callable[[np.ndarray], np.ndarray],
+    params: Params,
+    count: int,
+    key: Array,
     *,
-    seed: int,
-    iw_examples: int,
-    iw_samples: int,
-    samples: int,
-    progress: bool = True,
-) -> Outcome:
-    """Measure K, the weighted bound and samples; every draw follows from ``seed``."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 3)
-    process = partial(bind, model)
-    measure = partial(evaluate, process, fitted.params, progress=progress)
-    weighted = importance_weighted(
-        process,
-        fitted.params,
-        data.heldout[:iw_examples],
-        keys[1],
-        paths=iw_samples,
-        progress=progress,
-    )
-    return Outcome(
-        model=model,
-        fitted=fitted,
-        data=data,
-        likelihood=measure(data.heldout, keys[0]),
-        log_q=log_q(data.heldout),
-        iw=weighted,
-        iw_samples=iw_samples,
-        samples=draw(model, fitted.params, samples, keys[2]),
-    )
+    keep: Sequence[int] | None = None,
+    chunk: int | None = None,
+) -> dict[int, np.ndarray]:
+    """``count`` ancestral samples at t = 0, T/2 and T, or at the steps to ``keep``, by t.
 
-
-def draw(model: Model, params: Params, count: int, key: Array) -> dict[int, np.ndarray]:
-    """``count`` ancestral samples at t = 0, T/2 and T, by t; one compiled program."""
+    One compiled program, called for ``chunk`` samples at a time, by default for all.
+    """
     steps = model.schedule.steps
-    keep = (0, steps // 2, steps)
+    keep = (0, steps // 2, steps) if keep is None else tuple(keep)
 
     @jax.jit
     def compiled(params: Params, keys: Array) -> Array:
@@ -97,41 +45,20 @@ def draw(model: Model, params: Params, count: int, key: Array) -> dict[int, np.n
         one = partial(trajectory.sample, process, model.event_shape, keep=keep)
         return jax.vmap(one)(keys).kept
 
-    kept = jax.device_get(compiled(params, jax.random.split(key, count)))
+    keys, chunk = jax.random.split(key, count), min(chunk or count, count)
+    filled = jnp.resize(keys, (-(-count // chunk), chunk))  # the last chunk is cut off again
+    parts = tqdm(filled, desc="samples", disable=len(filled) == 1, leave=False)
+    kept = np.concatenate([jax.device_get(compiled(params, part)) for part in parts])[:count]
     return {t: kept[:, i] for i, t in enumerate(keep)}
 
 
-def result(outcome: Outcome, true_limit_bits: float) -> dict[str, Any]:
-    """The numbers of ``result.json``: bits per example unless the name says otherwise."""
-    bound, iw = outcome.likelihood, outcome.iw
-    K, null = estimate(bound.K), estimate(bound.null)
-    above_null = estimate(bound.K - bound.null)
-    gap = estimate(outcome.log_q - bound.K)
-    iw_log_q = outcome.log_q[: len(iw)]
+def training(fitted: Fitted) -> dict[str, Any]:
+    """What training took, for ``result.json``."""
     return {
-        "train_examples": len(outcome.data.train),
-        "heldout_examples": len(bound.K),
-        **_pair("K_bits", K),
-        "K_nats": K.mean * NATS_PER_BIT,
-        "K_nats_se": K.se * NATS_PER_BIT,
-        "K_eq14_bits": estimate(bound.K_eq14).mean,
-        "L_null_bits": null.mean,
-        **_pair("K_minus_L_null_bits", above_null),
-        **_pair("iw_bound_bits", estimate(iw)),
-        "iw_samples": outcome.iw_samples,
-        "iw_examples": len(iw),
-        "true_limit_bits": true_limit_bits,
-        "heldout_log_q_bits": float(outcome.log_q.mean()),
-        **_pair("log_q_minus_K_bits", gap),
-        "iw_heldout_log_q_bits": float(iw_log_q.mean()),
-        **_pair("log_q_minus_iw_bits", estimate(iw_log_q - iw)),
-        "true_limit_minus_K_bits": true_limit_bits - K.mean,
-        "terms_bits": {"step_kl": float(bound.step_kl.sum()), **bound.terms},
-        "steps": outcome.fitted.steps,
-        "train_seconds": outcome.fitted.seconds,
-        "first_step_seconds": outcome.fitted.first_step_seconds,
-        "parameters": parameter_count(outcome.fitted.params),
-        **machine(),
+        "steps": fitted.steps,
+        "train_seconds": fitted.seconds,
+        "first_step_seconds": fitted.first_step_seconds,
+        "parameters": parameter_count(fitted.params),
     }
 
 
@@ -148,35 +75,22 @@ def machine() -> dict[str, Any]:
     }
 
 
-def summary(result: dict[str, Any]) -> str:
-    """What a script prints at its end: the gaps in words, then the table's row."""
-    lines = [
-        "",
-        f"{result['heldout_examples']:,} held-out examples, bits per example:",
-        f"  true limit L* = −H                   {result['true_limit_bits']:9.4f}",
-        f"  mean exact log q of the same points  {result['heldout_log_q_bits']:9.4f}",
-        _line("K", result, "K_bits"),
-        f"  K by eq. 14                          {result['K_eq14_bits']:9.4f}",
-        _line("gap: exact log q − K, same points", result, "log_q_minus_K_bits"),
-        f"  gap: L* − K                          {result['true_limit_minus_K_bits']:9.4f}",
-        f"{result['iw_examples']:,} of them with N = {result['iw_samples']} weighted paths:",
-        _line("importance-weighted bound", result, "iw_bound_bits"),
-        _line("gap: exact log q − it, same points", result, "log_q_minus_iw_bits"),
-        "",
-        f"{result['steps']:,} steps in {result['train_seconds']:.0f} s on "
-        f"{result['device_count']} × {result['device']}, {result['parameters']:,} parameters",
-        "",
-        text([result]),
-    ]
-    return "\n".join(lines)
+def pair(name: str, value: Estimate) -> dict[str, float]:
+    """A mean and its standard error under two keys."""
+    return {name: value.mean, f"{name}_se": value.se}
 
 
-def _line(label: str, result: dict[str, Any], key: str) -> str:
+def line(label: str, result: dict[str, Any], key: str) -> str:
+    """A labelled mean ± standard error."""
     return f"  {label:35s}  {result[key]:9.4f} ± {result[key + '_se']:.4f}"
 
 
-def _pair(name: str, value: Estimate) -> dict[str, float]:
-    return {name: value.mean, f"{name}_se": value.se}
+def effort(result: dict[str, Any]) -> str:
+    """Steps, seconds, machine and size in words."""
+    return (
+        f"{result['steps']:,} steps in {result['train_seconds']:.0f} s on "
+        f"{result['device_count']} × {result['device']}, {result['parameters']:,} parameters"
+    )
 
 
 def _git_revision() -> str | None:

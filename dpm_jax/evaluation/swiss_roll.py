@@ -8,16 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpm_jax import schedule, trajectory
-from dpm_jax.array_types import Array
+from dpm_jax import perturb, schedule, trajectory
+from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data.swiss_roll import Roll
 from dpm_jax.evaluation import figures
 from dpm_jax.evaluation.entropies import entropy_profile
-from dpm_jax.evaluation.report import Outcome
+from dpm_jax.evaluation.likelihood import MakeProcess
+from dpm_jax.evaluation.posterior import Posterior, draw, summary
+from dpm_jax.evaluation.toy_problem import Outcome
 from dpm_jax.limits import swiss_roll as limits
+from dpm_jax.limits.conditional import Conditional, conditional
 from dpm_jax.process import bind
 
 SHOWN = 3000
+KNOWN = 0.3  # of the first coordinate, where the second has four arms to be on
 GRID = np.linspace(-2.5, 2.5, 17)
 START = "where learning starts"
 OWN, BEST, FIXED = "this run's", "best by dynamic programming", "fixed 1/(T−t+1)"
@@ -57,17 +61,47 @@ def schedules(outcome: Outcome, roll: Roll, beta_1: float) -> dict[str, tuple[np
     return found | {BEST: limits.best_schedule(roll, steps, beta_1, learned_last_step=last)}
 
 
+def posterior(process: MakeProcess, params: Any, count: int, key: PRNGKey) -> Posterior:
+    """Weighted points whose first coordinate is ``KNOWN``."""
+    value, mask = jnp.array([KNOWN, 0.0]), jnp.array([True, False])
+    return draw(process, params, lambda p: perturb.known(p, value, mask), (2,), count, key)
+
+
+def answer(draws: Posterior, exact: Conditional) -> dict[str, Any]:
+    """Probability of every arm of the roll, and the second coordinate's mean, beside the truth."""
+    y, edges = draws.x[:, 1], exact.arms
+    inside = np.diff((y[:, None] <= np.append(edges[:-1], np.inf)).astype(float), axis=-1)
+    inside[:, 0] += y <= edges[0]  # the outer arms take what lies off the grid
+    values = np.concatenate([inside, y[:, None]], axis=-1)
+    truth = np.append(exact.mass(edges), exact.mean)
+    names = [f"arm {i + 1}" for i in range(len(edges) - 1)]
+    return {
+        "known": KNOWN,
+        "edges": edges.tolist(),
+        "of": [*names, "mean"],
+        **summary(draws, values, truth, exact.log_evidence),
+    }
+
+
 def finish(
     outcome: Outcome, folder: Path, *, roll: Roll, beta_1: float, seed: int
 ) -> dict[str, Any]:
     """Draw the figures into ``folder``; return the ceilings for ``result.json``."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2))
+    key = jax.random.key(seed)
+    keys = jax.random.split(jax.random.fold_in(key, 2))
     steps = outcome.model.schedule.steps
     compared = schedules(outcome, roll, beta_1)
     examples = outcome.data.heldout[:SHOWN]
     profile = entropy_profile(
         partial(bind, outcome.model), outcome.fitted.params, examples, keys[1]
     )
+    draws = posterior(
+        partial(bind, outcome.model),
+        outcome.fitted.params,
+        len(outcome.samples[0]),
+        jax.random.fold_in(key, 3),
+    )
+    exact = conditional(roll, 0, KNOWN)
     shown = {t: x[:SHOWN] for t, x in outcome.samples.items()}
     pictures = {
         "swiss_roll": figures.swiss_roll(
@@ -80,6 +114,9 @@ def finish(
             notes={name: f"K ≤ {top:.3f} bits" for name, (_, top) in compared.items()},
         ),
         "bits": figures.where_the_bits_go(outcome.likelihood.step_kl, *profile, continuous=True),
+        "posterior": figures.conditional(
+            draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
+        ),
     }
     for name, figure in pictures.items():
         figures.save(figure, folder / f"{name}.png")
@@ -87,5 +124,6 @@ def finish(
         "noise": roll.noise,
         "beta_1": beta_1,
         "ceiling_bits": {name: top for name, (_, top) in compared.items()},
+        "posterior": answer(draws, exact),
         "beta": compared[OWN][0].tolist(),
     }

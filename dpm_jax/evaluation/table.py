@@ -11,12 +11,15 @@ from typing import Any
 
 from dpm_jax.evaluation.paper import TABLE_1
 
+NONE = "–"
 COLUMNS = (
     "",
     "K (ours)",
     "K − L_null (ours)",
     "weighted paths (ours)",
     "limit",
+    "Gaussian − L_null",
+    "bits/dim (ours)",
     "K (paper)",
     "K − L_null (paper)",
 )
@@ -25,17 +28,29 @@ COLUMNS = (
 def row(result: dict[str, Any]) -> tuple[str, ...]:
     """One line of the table from one ``result.json``."""
     paper = TABLE_1[result["experiment"]]
-    se, unit = result["K_bits_se"], paper.unit
-    return (
+    # Laws have a limit and weighted paths; images a baseline and a code length.
+    weighted = f" (N = {result['iw_samples']})" if "iw_samples" in result else ""
+    limit = f"{result['true_limit_bits']:.3f}" if "true_limit_bits" in result else ""
+    cells = (
         f"{paper.title}{result['variant']}",
-        f"{result['K_bits']:.3f} ± {se:.3f} {unit}",
-        f"{result['K_minus_L_null_bits']:.3f} ± {result['K_minus_L_null_bits_se']:.3f}",
-        f"{result['iw_bound_bits']:.3f} ± {result['iw_bound_bits_se']:.3f} "
-        f"(N = {result['iw_samples']})",
-        f"{result['true_limit_bits']:.3f}",
-        f"{paper.K}",
-        f"{paper.K_minus_null}",
+        f"{_measured(result, f'K_{paper.key}')} {paper.unit}",
+        _measured(result, f"K_minus_L_null_{paper.key}"),
+        _optional(result, "iw_bound_bits") + weighted,
+        limit,
+        _optional(result, f"gaussian_minus_L_null_{paper.key}"),
+        _optional(result, "bits_per_dimension"),
+        paper.K,
+        paper.K_minus_null,
     )
+    return tuple(cell or NONE for cell in cells)
+
+
+def _measured(result: dict[str, Any], key: str) -> str:
+    return f"{result[key]:.3f} ± {result[key + '_se']:.3f}"
+
+
+def _optional(result: dict[str, Any], key: str) -> str:
+    return _measured(result, key) if key in result else ""
 
 
 def text(results: Sequence[dict[str, Any]]) -> str:

@@ -31,6 +31,10 @@ class Kernel(NamedTuple):
         noise: ``noise(key, shape)`` draws the randomness that ``transport`` takes.
         transport: ``transport(dist, noise)`` is a sample: a function of both, so that holding
             the noise while differentiating by β *is* the paper's frozen noise (§2.4.1).
+        product: ``product(dist, other, power)`` is dist · other^power, normalised: exact, and
+            of the same family (§2.5).
+        tilt: ``tilt(dist, log_r)`` is close to dist · r, normalised, for any differentiable
+            log r of an event (§2.5, App. C).
     """
 
     prior: Callable[[tuple[int, ...]], Distribution]
@@ -43,3 +47,5 @@ class Kernel(NamedTuple):
     kl: Callable[[Distribution, Distribution], Scalar]
     noise: Callable[[PRNGKey, tuple[int, ...]], Event]
     transport: Callable[[Distribution, Event], Event]
+    product: Callable[[Distribution, Distribution, Scalar], Distribution]
+    tilt: Callable[[Distribution, Callable[[Event], Scalar]], Distribution]

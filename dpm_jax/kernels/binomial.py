@@ -5,6 +5,7 @@ logits throughout: near the data they come within 1e-4 of 0 and 1, where p itsel
 lost the digits that a KL needs.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -90,6 +91,26 @@ def transport(dist: Bernoulli, noise: Event) -> Event:
     return (noise < sigmoid(dist.logits)).astype(dist.logits.dtype)
 
 
+def product(dist: Bernoulli, other: Bernoulli, power: Scalar) -> Bernoulli:
+    """B(c) B(d)^a / Z; for a = 1, B(cd / (cd + (1-c)(1-d))) (paper, Table App.1, last row)."""
+    return Bernoulli(dist.logits + power * other.logits)
+
+
+def tilt(dist: Bernoulli, log_r: Callable[[Event], Scalar]) -> Bernoulli:
+    """``product`` with B(d), d_i = r(x_i=1) / (r(x_i=0) + r(x_i=1)), other bits at their means.
+
+    Exact where r is a product over bits. Evaluates log r twice per bit.
+    """
+    mean = sigmoid(dist.logits).ravel()
+
+    def log_odds(i: Array) -> Scalar:
+        one, zero = (mean.at[i].set(bit).reshape(dist.logits.shape) for bit in (1.0, 0.0))
+        return log_r(one) - log_r(zero)
+
+    evidence = jax.vmap(log_odds)(jnp.arange(mean.size)).reshape(dist.logits.shape)
+    return product(dist, Bernoulli(evidence), jnp.ones(()))
+
+
 def _bit_entropy(logits: Event) -> Event:
     # -p log p - (1-p) log(1-p)
     return -sigmoid(logits) * log_sigmoid(logits) - sigmoid(-logits) * log_sigmoid(-logits)
@@ -114,4 +135,6 @@ def kernel(activity: float) -> Kernel:
         kl=kl,
         noise=noise,
         transport=transport,
+        product=product,
+        tilt=tilt,
     )

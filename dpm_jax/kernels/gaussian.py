@@ -1,6 +1,7 @@
 """Gaussian diffusion: real data slide towards N(0, I) (paper, Table App.1, left column)."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -85,6 +86,21 @@ def transport(dist: Normal, noise: Event) -> Event:
     return dist.mean + jnp.sqrt(dist.variance) * noise
 
 
+def product(dist: Normal, other: Normal, power: Scalar) -> Normal:
+    """N(μ, σ²) N(m, s²)^a / Z = N(μ + g (m - μ), (1 - g) σ²) with g = aσ²/(aσ² + s²)."""
+    # The precision form, 1/σ² + a/s², would not survive σ² = 0.
+    total = power * dist.variance + other.variance
+    gain = power * dist.variance / total
+    # (1 - g) σ², without cancellation
+    variance = dist.variance * other.variance / total
+    return Normal(dist.mean + gain * (other.mean - dist.mean), variance)
+
+
+def tilt(dist: Normal, log_r: Callable[[Event], Scalar]) -> Normal:
+    """N(μ + σ² ∇log r(μ), σ²): r is taken as log-linear near μ (paper, Table App.1, last row)."""
+    return Normal(dist.mean + dist.variance * jax.grad(log_r)(dist.mean), dist.variance)
+
+
 KERNEL = Kernel(
     prior=prior,
     step=step,
@@ -96,4 +112,6 @@ KERNEL = Kernel(
     kl=kl,
     noise=noise,
     transport=transport,
+    product=product,
+    tilt=tilt,
 )

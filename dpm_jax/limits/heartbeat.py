@@ -54,6 +54,27 @@ def last_step_limit(beta_1: float) -> float:
     return float(count * np.exp(log_q) @ log_q) / NATS_PER_BIT
 
 
+def phases_given_bits(
+    value: np.ndarray, mask: np.ndarray, *, flipped: float = 0.0
+) -> tuple[np.ndarray, float]:
+    """P(phase k | the bits under ``mask`` are ``value``) [5], and the log evidence in nats.
+
+    Bayes over five equally likely phases. Each known bit was seen through a channel that
+    flips it with probability ``flipped``; the evidence is of what was seen.
+
+    Raises:
+        ValueError: if ``flipped`` is not in [0, 1], or if no phase has these bits.
+    """
+    if not 0 <= flipped <= 1:
+        raise ValueError(f"flipped must lie in [0, 1], got {flipped}")
+    agrees = heartbeat.sequences() == np.asarray(value)
+    each = np.where(agrees, 1 - flipped, flipped)
+    joint = np.where(mask, each, 1.0).prod(-1) / heartbeat.PERIOD
+    if joint.sum() == 0:
+        raise ValueError("value has known bits that no heartbeat has: leave some out of mask")
+    return joint / joint.sum(), math.log(joint.sum())
+
+
 def phase_posterior(xt: Float[Array, " 20"], log_alpha_bar: Scalar) -> Float[Array, " 5"]:
     """Log P(phase k | x_t), nats."""
     q = partial(binomial.marginal, activity=heartbeat.ACTIVITY)

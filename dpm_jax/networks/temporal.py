@@ -33,7 +33,7 @@ class PerStep(nn.Module):
 
 
 class Bumps(nn.Module):
-    """z = Σ_j y_j g_j(t) with linear read-outs y_j (eq. 62-63), starting at zero.
+    """z = Σ_j y_j g_j(t) with linear read-outs y_j (eq. 62-63), of a vector or at every pixel.
 
     The bumps blend the read-outs' weights rather than their values: the same sum, and one
     small product for all the examples that share a t.
@@ -42,13 +42,18 @@ class Bumps(nn.Module):
     steps: int
     features: int
     count: int
+    initial: nn.initializers.Initializer = ZERO  # of the weights; the forward kernel is at zero
 
     @nn.compact
-    def __call__(self, h: Float[Array, " hidden"], t: Step) -> Float[Array, " features"]:
-        kernel = self.param("kernel", ZERO, (self.count, h.shape[-1], self.features))
+    def __call__(
+        self, h: Float[Array, "*pixels hidden"], t: Step
+    ) -> Float[Array, "*pixels features"]:
+        kernel = self.param("kernel", self.initial, (self.count, h.shape[-1], self.features))
         bias = self.param("bias", ZERO, (self.count, self.features))
         g = bumps(t, self.steps, self.count)
-        return h @ jnp.tensordot(g, kernel, axes=1) + g @ bias
+        blended = jnp.tensordot(g, kernel, axes=1), g @ bias
+        weights, offset = (blend.astype(h.dtype) for blend in blended)
+        return h @ weights + offset.reshape((1,) * (h.ndim - 1) + (-1,))
 
 
 def as_network(module: nn.Module, event_shape: tuple[int, ...]) -> Network:

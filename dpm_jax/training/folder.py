@@ -16,6 +16,7 @@ OWN = (
     "unreadable_checkpoints",
     "tensorboard",
     "figures",
+    "evaluation",
     "config.json",  # last: a crash while clearing still leaves a run's folder
 )
 
@@ -95,7 +96,12 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
         raise ValueError(f"workdir {path} cannot be read: {error.strerror}") from None
     if not names - {SCRATCH}:
         return
-    saved = _read_config(path)
+    try:
+        saved = read_config(path)
+    except ValueError:
+        raise ValueError(
+            f"workdir {path} is not empty and not a run's folder; give another --workdir"
+        ) from None
     if not (resume or overwrite):
         raise ValueError(
             f"workdir {path} already holds a run; "
@@ -105,22 +111,25 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
         _check_same(saved, config, path)
 
 
+def read_config(path: Path) -> Config:
+    """The configuration of the run in a folder.
+
+    Raises:
+        ValueError: if the folder is not a run's.
+    """
+    try:
+        config: Config = json.loads(RunFolder(path).config.read_text())
+        config["experiment"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is not a run's folder: it has no readable config.json") from None
+    return config
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replace a file's text in one step: a crash leaves the old text or the new."""
     scratch = path.with_suffix(".tmp")
     scratch.write_text(text)
     scratch.replace(path)
-
-
-def _read_config(path: Path) -> Config:
-    try:
-        config: Config = json.loads(RunFolder(path).config.read_text())
-        config["experiment"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"workdir {path} is not empty and not a run's folder; give another --workdir"
-        ) from None
-    return config
 
 
 def _check_same(saved: Config, config: Config, path: Path) -> None:

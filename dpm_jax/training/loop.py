@@ -1,6 +1,7 @@
 """The training loop: dispatch, record, save; nothing else happens on the host."""
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -9,8 +10,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from dpm_jax.array_types import Array
+from dpm_jax.data import dataset
 from dpm_jax.process import Model, Params
-from dpm_jax.training.checkpoint import describe
+from dpm_jax.training.checkpoint import Checkpoints, describe
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.errors import Interrupted, TrainingStopped
 from dpm_jax.training.interrupts import interrupts
@@ -36,10 +38,11 @@ def fit(
     examples: np.ndarray,
     config: TrainConfig,
     *,
+    batch: dataset.Batch = dataset.examples,
     journal: Journal | None = None,
     progress: bool = True,
 ) -> Fitted:
-    """Train ``model`` on ``examples`` [n, *event] by gradient ascent on K.
+    """Train ``model`` on ``examples`` [n, *event], or what ``batch`` draws, by ascent on K.
 
     With a journal, continues from its newest checkpoint, and leaves one behind on Ctrl-C,
     SIGTERM and at the end; a run that was cut and resumed ends in the same bits.
@@ -51,7 +54,7 @@ def fit(
         TrainingStopped: if the loss is not finite, or a checkpoint cannot be written.
     """
     begin = time.perf_counter()
-    state, data, train_steps = _start(model, examples, config)
+    state, data, train_steps = _start(model, examples, config, batch)
     spent = 0.0
     if journal is not None:
         state, spent = journal.restore(state)
@@ -80,21 +83,42 @@ def fit(
     return Fitted(jax.device_get(state.ema), step, seconds, first_step_seconds)
 
 
+def restore(model: Model, config: TrainConfig, folder: Path) -> Fitted:
+    """The newest readable checkpoint of a run, as ``fit`` left it.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} does not exist: the run has no checkpoint")
+    start = initial_state(model, make_optimizer(config), jax.random.key(config.seed))
+    checkpoints = Checkpoints(folder)
+    try:
+        found = checkpoints.restore(replicate(start, data_mesh()))
+    finally:
+        checkpoints.close()
+    if found is None:
+        raise ValueError(f"{folder} holds no readable checkpoint")
+    state, seconds = found
+    return Fitted(jax.device_get(state.ema), int(state.step), seconds, 0.0)
+
+
 def _start(
-    model: Model, examples: np.ndarray, config: TrainConfig
+    model: Model, examples: np.ndarray, config: TrainConfig, batch: dataset.Batch
 ) -> tuple[TrainState, Array, TrainSteps]:
     """The state of step 0 and the data, on all devices, and the program that trains."""
     mesh = data_mesh()
     check_divides(config.batch_size, mesh)
-    if examples.shape[1:] != model.event_shape:
+    drawn = jax.eval_shape(lambda data, key: batch(data, key, 1), examples, jax.random.key(0))
+    if drawn.shape[1:] != model.event_shape:
         raise ValueError(
             f"examples must have shape [n, {', '.join(map(str, model.event_shape))}], "
-            f"got {examples.shape}"
+            f"got {drawn.shape[1:]} from {examples.shape}"
         )
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     optimizer = make_optimizer(config)
     state = initial_state(model, optimizer, init_key)
-    train_steps = make_train_steps(model, optimizer, config, mesh, step_key)
+    train_steps = make_train_steps(model, optimizer, config, mesh, step_key, batch)
     return replicate(state, mesh), replicate(jnp.asarray(examples), mesh), train_steps
 
 

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.data.dataset import Batch
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import loss
@@ -34,8 +35,9 @@ def make_train_steps(
     config: TrainConfig,
     mesh: Mesh,
     key: PRNGKey,
+    batch: Batch,
 ) -> TrainSteps:
-    """``train_steps(state, data, count)``: ``count`` steps on batches gathered from ``data``.
+    """``train_steps(state, data, count)``: ``count`` steps on batches drawn from ``data``.
 
     ``count`` is traced, so a whole run, its last and shorter dispatch included, is one trace.
     """
@@ -43,8 +45,8 @@ def make_train_steps(
 
     def objective(params: dict, data: Array, key: PRNGKey) -> tuple[Array, dict[str, Array]]:
         batch_key, noise_key = jax.random.split(key)
-        rows = jax.random.randint(batch_key, (config.batch_size,), 0, data.shape[0])
-        return loss(model, params, split(data[rows]), noise_key, config.times_per_batch)
+        x0 = split(batch(data, batch_key, config.batch_size))
+        return loss(model, params, x0, noise_key, config.times_per_batch)
 
     def train_step(state: TrainState, data: Array) -> tuple[TrainState, dict[str, Array]]:
         step_key = jax.random.fold_in(key, state.step)

@@ -50,7 +50,48 @@ def progress():
     return figures.training(records([-28_000.0, *np.linspace(-9, -1, 29)]), limit=-0.9)
 
 
-ALL = [roll, beat, rates, bits, progress]
+def answers():
+    exact, estimate = np.array([0.7, 0.3, 0, 0, 0]), np.array([0.6, 0.35, 0.05, 0, 0])
+    one = {"exact": exact, "estimate": estimate, "estimate_se": 0.1 * estimate}
+    one |= {"unweighted": np.full(5, 0.2), "trajectories": 10_000, "effective": 1234.5}
+    return {"five zeros": one, "one period": one}
+
+
+def phases():
+    return figures.phase_posteriors(answers())
+
+
+def given_one():
+    rng, grid = np.random.default_rng(0), np.linspace(-2, 2, 401)
+    weight = rng.uniform(size=500)
+    density = np.exp(-0.5 * (grid / 0.3) ** 2) / 0.3 / np.sqrt(2 * np.pi)
+    return figures.conditional(
+        0.3 * rng.normal(size=500), weight / weight.sum(), grid, density, known=0.3
+    )
+
+
+ALL = [roll, beat, rates, bits, progress, phases, given_one]
+
+
+def test_phase_posteriors_draw_every_question():
+    axes = phases().axes
+    assert [a.get_title().split("\n")[0] for a in axes] == ["five zeros", "one period"]
+    assert axes[0].get_title().endswith("10,000 samples worth 1,234")
+    said = answers()["five zeros"]
+    np.testing.assert_array_equal([bar.get_height() for bar in axes[0].patches], said["exact"])
+    drawn = [line.get_ydata() for line in axes[0].lines if len(line.get_ydata()) == 5]
+    np.testing.assert_array_equal(drawn[0], said["unweighted"])
+    np.testing.assert_array_equal(drawn[1], said["estimate"])
+
+
+def test_conditional_draws_densities():
+    (axes,) = given_one().axes
+    for steps in axes.patches:
+        heights, edges, _ = steps.get_data()
+        assert heights @ np.diff(edges) == pytest.approx(1)
+    weighted, plain = (steps.get_data().values for steps in axes.patches)
+    assert not np.array_equal(weighted, plain)
+    assert axes.lines[0].get_ydata().max() == pytest.approx(1 / 0.3 / np.sqrt(2 * np.pi))
 
 
 def test_roll_draws_the_states_by_t():

@@ -9,7 +9,7 @@ import pytest
 import toys
 
 from dpm_jax.data.dataset import Dataset
-from dpm_jax.evaluation import report
+from dpm_jax.evaluation import report, toy_problem
 from dpm_jax.process import init
 from dpm_jax.training.loop import Fitted
 
@@ -49,7 +49,7 @@ def log_q(x):
 def outcome():
     model = toys.reals()
     fitted = Fitted(init(model, jax.random.key(0)), steps=7, seconds=1.5, first_step_seconds=1.0)
-    return report.evaluate_model(
+    return toy_problem.evaluate_model(
         model,
         fitted,
         Dataset(toys.real_data(100), toys.real_data(200)),
@@ -64,7 +64,8 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def result(outcome):
-    return report.result(outcome, true_limit_bits=1.0)
+    found = toy_problem.result(outcome, true_limit_bits=1.0)
+    return found | report.training(outcome.fitted) | report.machine()
 
 
 def test_every_number_that_a_result_owes_is_there(result):
@@ -100,7 +101,7 @@ def test_samples_are_kept_at_three_times_and_the_last_is_the_prior(outcome):
 
 def test_evaluation_repeats_with_its_seed_and_changes_with_another(outcome):
     def again(seed):
-        return report.evaluate_model(
+        return toy_problem.evaluate_model(
             outcome.model,
             outcome.fitted,
             outcome.data,
@@ -117,7 +118,7 @@ def test_evaluation_repeats_with_its_seed_and_changes_with_another(outcome):
 
 
 def test_the_summary_says_both_gaps_and_the_papers_numbers(result):
-    said = report.summary(result | {"experiment": "swiss_roll", "variant": ", noise 0.25"})
+    said = toy_problem.summary(result | {"experiment": "swiss_roll", "variant": ", noise 0.25"})
     for number in ("K_bits", "heldout_log_q_bits", "log_q_minus_K_bits", "iw_bound_bits"):
         assert f"{result[number]:.4f}" in said
     assert f"{result['true_limit_minus_K_bits']:.4f}" in said

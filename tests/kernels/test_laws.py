@@ -186,3 +186,49 @@ def test_float32_keeps_the_digits_of_the_first_steps(kernel):
     exact = facts(x0, xt, jnp.asarray(1e-5), jnp.asarray(-1e-5))
     single = (jnp.asarray(a, jnp.float32) for a in (x0, xt, 1e-5, -1e-5))
     np.testing.assert_allclose(facts(*single), exact, rtol=3e-6)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
+def test_product_is_the_product_of_densities(kernel, power):
+    _, measure = support(kernel)
+    dist, other = two_distributions(kernel)
+    law = density(kernel, dist) * density(kernel, other) ** power
+    found = density(kernel, kernel.product(dist, other, jnp.asarray(power)))
+    np.testing.assert_allclose(found, law / (measure * law.sum()), rtol=1e-8, atol=1e-14)
+
+
+def test_tilt_is_exact_where_log_r_is_linear_in_every_component(kernel):
+    dist, slope = kernel.marginal(jnp.array([1.0, 0.0, 1.0]), jnp.log(0.7)), np.array([0.7, -2, 0])
+    tilted = kernel.tilt(dist, lambda x: x @ jnp.asarray(slope))
+    _, measure = support(kernel)
+    points, _ = support(kernel)
+    for i in range(3):
+        of_one, found = (jax.tree.map(lambda a, i=i: a[i : i + 1], d) for d in (dist, tilted))
+        law = density(kernel, of_one) * jnp.exp(slope[i] * points[:, 0])
+        law = law / (measure * law.sum())
+        np.testing.assert_allclose(density(kernel, found), law, rtol=1e-8, atol=1e-14)
+
+
+def test_tilt_nears_the_product_as_the_distribution_narrows(kernel):
+    # The error is second order in what the event leaves open: logits of bits, variance of normals.
+    def log_r(x):
+        return -0.5 * ((x.sum() - 2.0) ** 2)
+
+    def error(log_alpha_bar):
+        dist = kernel.marginal(jnp.array([1.0, 0.0]), jnp.asarray(log_alpha_bar))
+        _, measure = support(kernel)
+        points = support(kernel)[0][:, 0] if is_bits(kernel) else jnp.linspace(-5, 5, 801)
+        measure = measure if is_bits(kernel) else points[1] - points[0]
+        grid = jnp.stack(jnp.meshgrid(points, points, indexing="ij"), -1).reshape(-1, 2)
+        log_p = jax.vmap(lambda x: kernel.log_prob(dist, x))(grid)
+        weight = jnp.exp(log_p + jax.vmap(log_r)(grid))
+        exact = weight @ grid / weight.sum()
+        tilted = jit(lambda d: kernel.tilt(d, log_r))(dist)
+        centre = jax.nn.sigmoid(tilted.logits) if is_bits(kernel) else tilted.mean
+        plain = jax.nn.sigmoid(dist.logits) if is_bits(kernel) else dist.mean
+        moved = np.abs(exact - plain).max()
+        return np.abs(centre - exact).max() / moved
+
+    wide, narrow = error(-0.1), error(-0.01)
+    assert narrow < 0.2 * wide
+    assert narrow < 0.05

@@ -49,6 +49,28 @@ def test_exact_reverse_is_bayes_over_the_phases(steps):
             np.testing.assert_allclose(1 / (1 + np.exp(logits)), 1 - ones, rtol=2e-4)
 
 
+@pytest.mark.parametrize("flipped", [0.0, 0.2])
+def test_phases_given_bits_is_bayes(flipped):
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        seen = PHASES[rng.integers(5)] ^ (rng.uniform(size=20) < flipped)
+        mask = rng.uniform(size=20) < 0.2
+        joint = np.array([0.2] * 5)
+        for k, bin_ in np.ndindex(5, 20):
+            if mask[bin_]:
+                joint[k] *= flipped if seen[bin_] != PHASES[k, bin_] else 1 - flipped
+        found, evidence = limits.phases_given_bits(seen, mask, flipped=flipped)
+        np.testing.assert_allclose(found, joint / joint.sum(), rtol=1e-12)
+        np.testing.assert_allclose(evidence, np.log(joint.sum()), rtol=1e-12, atol=1e-12)
+
+
+def test_bits_of_no_heartbeat_are_refused():
+    with pytest.raises(ValueError, match="no heartbeat has"):
+        limits.phases_given_bits(np.ones(20), np.arange(20) < 2)
+    with pytest.raises(ValueError, match="flipped must lie in"):
+        limits.phases_given_bits(np.ones(20), np.arange(20) < 2, flipped=1.2)
+
+
 def test_phases_are_equally_likely_where_nothing_is_left():
     x = jnp.asarray(PHASES[2], jnp.float32)
     np.testing.assert_allclose(

@@ -1,0 +1,156 @@
+"""Images in the model's units, and patches of them drawn inside the compiled step.
+
+The images lie on the device as one long row of pixels, whatever their sizes; a patch is a
+gather from it. A whole image is a patch of its own size, of which it has one.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax import scaling
+from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.data.dataset import Dataset
+from dpm_jax.data.images import Images, Pixels, heldout_patches
+from dpm_jax.scaling import Scaling
+
+INDEX_LIMIT = 2**31  # pixels and patches are counted in 32 bits
+
+
+class Layout(NamedTuple):
+    """Where the images lie in the row of pixels: one entry per image, int32."""
+
+    start: np.ndarray
+    width: np.ndarray
+    across: np.ndarray  # positions of a patch along the width
+    last: np.ndarray  # cumulative number of patches
+
+
+class ImageData(NamedTuple):
+    """Images as the model sees them, and what it takes to undo that.
+
+    Attributes:
+        dataset: ``train`` is the row of pixels; held-out examples are dequantised once.
+        scaling: mean per channel and one scale, of dequantised training pixels.
+        grain: width of a grey level in data units: 1 for 8-bit images, 0 for real numbers.
+        scenes: held-out images whole, as they were read.
+        where: the layout of the training images.
+    """
+
+    dataset: Dataset
+    scaling: Scaling
+    grain: float
+    scenes: Pixels
+    where: Layout
+
+    @property
+    def patches(self) -> int:
+        """How many different training examples the images hold."""
+        return int(self.where.last[-1])
+
+    def pixels(self, count: int, *, seed: int) -> np.ndarray:
+        """At most ``count`` different training examples as stored, [k, *event]."""
+        rng, count = np.random.default_rng(seed), min(count, self.patches)
+        numbers = np.sort(rng.choice(self.patches, count, replace=False, shuffle=False))
+        size = self.dataset.heldout.shape[1:3]
+        index = pixel_numbers(self.where, size, jnp.asarray(numbers, jnp.int32))
+        return self.dataset.train[np.asarray(index)]
+
+    @property
+    def finest(self) -> float:
+        """Width of a grey level in the model's units, the finest structure of the data.
+
+        Real numbers have no grain; a 256th of their range takes its place.
+        """
+        pixels = self.dataset.train
+        return (self.grain or float(np.ptp(pixels)) / 256) / self.scaling.scale
+
+
+def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -> ImageData:
+    """Images, or square patches of them with side ``patch``, in the model's units.
+
+    Held-out examples are whole images or a grid of patches that do not overlap; with
+    ``heldout`` > 0, that many of them, evenly spread.
+
+    Raises:
+        ValueError: if there are fewer than ``heldout``, or fewer than 2, or the training images
+            have too many pixels or patches to count.
+    """
+    examples = np.asarray(images.heldout) if patch is None else _grid(images.heldout, patch)
+    if len(examples) < max(heldout, 2):
+        raise ValueError(
+            f"heldout_examples must be at most the {len(examples)} that there are, and 2 at "
+            f"least, got {heldout or len(examples)}"
+        )
+    kept = np.linspace(0, len(examples) - 1, heldout or len(examples)).round().astype(int)
+    examples = examples[kept]
+    size, channels = examples.shape[1:3], examples.shape[-1]
+    grain = 1.0 if examples.dtype == np.uint8 else 0.0
+    row = np.concatenate([image.reshape(-1, channels) for image in images.train])
+    units = _fit(row, grain)
+    u = np.random.default_rng(seed).random(examples.shape, np.float32)
+    heldout_x0 = scaling.standardise(units, scaling.dequantise(examples, grain * u))
+    where = layout(images.train, size)
+    data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain))
+    return ImageData(data, units, grain, images.heldout, where)
+
+
+def _grid(images: Pixels, patch: int) -> np.ndarray:
+    return np.concatenate([heldout_patches(image, patch) for image in images])
+
+
+def layout(images: Pixels, size: tuple[int, int]) -> Layout:
+    """The layout of images [height, width, channels] for patches of ``size``.
+
+    Raises:
+        ValueError: if there are too many pixels or patches to count.
+    """
+    height, width = np.array([image.shape[:2] for image in images], np.int64).T
+    across = width - size[1] + 1
+    last = np.cumsum((height - size[0] + 1) * across)
+    end = np.cumsum(height * width)
+    if max(last[-1], end[-1]) >= INDEX_LIMIT:
+        raise ValueError(
+            f"training images must have fewer than {INDEX_LIMIT} pixels in all, got {end[-1]}"
+        )
+    columns = (end - height * width, width, across, last)
+    return Layout(*(column.astype(np.int32) for column in columns))
+
+
+def _batch(
+    where: Layout,
+    size: tuple[int, int],
+    units: Scaling,
+    grain: float,
+    row: Array,
+    key: PRNGKey,
+    count: int,
+) -> Array:
+    """``count`` patches, uniform over all of all images, dequantised and scaled."""
+    patch_key, noise_key = jax.random.split(key)
+    number = jax.random.randint(patch_key, (count,), 0, where.last[-1])
+    pixels = row[pixel_numbers(where, size, number)]
+    u = grain * jax.random.uniform(noise_key, pixels.shape)
+    return jax.vmap(lambda x, u: scaling.standardise(units, scaling.dequantise(x, u)))(pixels, u)
+
+
+def pixel_numbers(where: Layout, size: tuple[int, int], number: Array) -> Array:
+    """The pixels of patches, counted over all images [n], as indices [n, *size] of the row."""
+    image = jnp.searchsorted(jnp.asarray(where.last), number, side="right")
+    before = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.asarray(where.last[:-1])])
+    top, left = jnp.divmod(number - before[image], jnp.asarray(where.across)[image])
+    width = jnp.asarray(where.width)[image]
+    corner = jnp.asarray(where.start)[image] + top * width + left
+    down, right = jnp.arange(size[0])[None, :, None], jnp.arange(size[1])[None, None]
+    return corner[:, None, None] + down * width[:, None, None] + right
+
+
+def _fit(row: np.ndarray, grain: float) -> Scaling:
+    """Scaling of dequantised pixels [n, channels]: exactly grain/2 and grain²/12 more."""
+    units = scaling.fit(row)
+    # One row, one column: the mean fits images of any size.
+    mean = (units.mean + grain / 2)[None, None]
+    return Scaling(mean, float(np.sqrt(units.scale**2 + grain**2 / 12)))

@@ -1,0 +1,137 @@
+"""MNIST and CIFAR-10 as prepared by tensorflow-datasets, read without TensorFlow.
+
+A prepared folder holds ``mnist/VERSION/`` with array_record files of encoded images. Only
+preparing it, on first use, needs TensorFlow.
+"""
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from dpm_jax.data import images
+from dpm_jax.data.images import Images
+
+Name = Literal["mnist", "cifar10"]
+
+SHAPES: dict[Name, tuple[int, int, int]] = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+CHUNK = 1000  # records read at once, and between two moves of the progress bar
+
+
+def load(name: Name, data_dir: Path | None) -> Images:
+    """All training and test images, uint8.
+
+    ``data_dir`` is the folder that holds, or is to hold, ``NAME/VERSION``; None is the usual
+    one of tensorflow-datasets. The dataset is prepared there if it is not yet.
+
+    Raises:
+        ValueError: if it is not prepared and cannot be, or its images have another shape, or a
+            file is missing or corrupt.
+    """
+    with _quiet():
+        builder = _prepared(name, data_dir)
+        return Images(*(_read(builder, split, SHAPES[name], name) for split in ("train", "test")))
+
+
+def _prepared(name: Name, data_dir: Path | None) -> Any:
+    # Imported here: it takes half a second, and most experiments do without it.
+    import tensorflow_datasets as tfds
+
+    where = None if data_dir is None else str(data_dir.expanduser())
+    try:
+        builder = tfds.builder(name, data_dir=where)
+        ready = builder.is_prepared()
+    except Exception as error:  # broken JSON, another version inside, another format
+        raise ValueError(
+            f"{name} in {data_dir or 'the default folder'} is damaged ({images.reason(error)}); "
+            "delete it to prepare it anew, or give another --data-dir"
+        ) from None
+    if not ready:
+        _prepare(builder, name)
+        builder = tfds.builder(name, data_dir=where)  # which reads what has been prepared
+    return builder
+
+
+def _prepare(builder: Any, name: Name) -> None:
+    # A folder that is there but no dataset (its description is missing) would only be reused.
+    if Path(builder.data_dir).exists():
+        raise ValueError(
+            f"{name} in {builder.data_dir} is damaged (dataset_info.json is missing); "
+            "delete it to prepare it anew, or give another --data-dir"
+        )
+    # tensorflow-datasets needs importlib_resources for this, but forgets to require it.
+    for package in ("tensorflow", "importlib_resources"):
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"{name} is not prepared in {builder.data_dir}, and preparing it needs {package}; "
+                "pip install 'dpm_jax[prepare]', or give the --data-dir of a prepared folder"
+            )
+    try:
+        builder.download_and_prepare(file_format="array_record")
+    except Exception as error:  # no network, no space, no right to write, a wrong checksum
+        raise ValueError(
+            f"{name} cannot be prepared in {builder.data_dir} ({images.reason(error)}); "
+            "give the --data-dir of a prepared folder"
+        ) from None
+
+
+def _read(builder: Any, split: str, shape: tuple[int, int, int], name: Name) -> np.ndarray:
+    """The images of a split such as ``train`` or ``test[:100]``."""
+    import tensorflow_datasets as tfds
+
+    try:
+        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        pixels = np.empty((len(source), *shape), np.uint8)
+        with tqdm(
+            total=len(source), desc=f"{name} {split}", unit=" images", leave=False, disable=None
+        ) as bar:
+            for start in range(0, len(source), CHUNK):
+                part = pixels[start : start + CHUNK]
+                records = source.__getitems__(range(start, start + len(part)))
+                for row, record in zip(part, records, strict=True):
+                    image = _decode(record["image"])
+                    if image.shape != shape:
+                        raise _WrongShapeError(image.shape)
+                    row[...] = image
+                bar.update(len(part))
+    except _WrongShapeError as error:
+        raise ValueError(
+            f"{name} in {builder.data_dir} has images of shape {error.args[0]}, not {shape}: "
+            "it is another dataset; give another --data-dir"
+        ) from None
+    except Exception as error:  # a missing split or file, a failed checksum, no image
+        raise ValueError(
+            f"{name} in {builder.data_dir} cannot be read ({images.reason(error)}); "
+            "delete it to prepare it anew, or give another --data-dir"
+        ) from None
+    if len(pixels) == 0:
+        raise ValueError(f"{name} in {builder.data_dir} has no {split} images")
+    return pixels
+
+
+class _WrongShapeError(Exception):
+    """The shape of an image that does not belong to the dataset."""
+
+
+def _decode(encoded: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
+        return images.decode(image)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # tensorflow-datasets logs at length what is an error here anyway.
+    from absl import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

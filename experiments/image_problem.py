@@ -1,0 +1,146 @@
+"""What the image experiments share: flags, the network of App. D.2, and what is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import harness
+
+from dpm_jax.training.config import require
+
+if TYPE_CHECKING:
+    from dpm_jax.data.images import Images
+    from dpm_jax.data.patches import ImageData
+    from dpm_jax.process import Model
+
+BETA_1_SHARE = 1e-2  # of the dequantisation noise's variance: what the fixed last step blurs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(harness.RunConfig):
+    """Flags of the image experiments.
+
+    Attributes:
+        data_dir: where the data are; see the script's own text for what and for its default.
+        timesteps: T.
+        schedule: "learned", "fixed" (1/(T−t+1)), or a text file of T rates, one per line.
+        beta_1: rate of the first step, which is not learned; by default 1/100 of the variance
+            of the dequantisation noise, the finest structure of 8-bit data.
+        reverse: the read-out: "denoised", a belief about x_0; "perturbed", around the forward
+            kernel; or "paper", eq. 64-65.
+        convolutions: features of each multi-scale convolution; its kernels are 3×3.
+        scales: resolutions of each multi-scale convolution.
+        dense: widths of the dense path; none for images of any size.
+        dense_maps: numbers per pixel that the dense path ends in.
+        upper: widths of the layers per pixel.
+        bumps: bump functions of t (eq. 62).
+        octaves: wavelengths at which the upper layers see a pixel, from one grey level upwards.
+        precision: of activations; parameters, read-out and bound are float32.
+        heldout_examples: how many held-out images are measured; 0 for all.
+        times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
+        parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
+    """
+
+    EVALUATION: ClassVar[tuple[str, ...]] = (
+        *("samples", "heldout_examples", "times_per_example", "parzen_samples"),
+    )
+    NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*harness.RunConfig.NOT_THE_RUN, "data_dir")
+
+    data_dir: Path | None = None
+    learning_rate: float = 4e-3
+    warmup_steps: int = 100
+    batch_size: int = 128
+    times_per_batch: int = 16
+    steps_per_dispatch: int = 50
+    checkpoint_every: int = 500
+    timesteps: int = 1000
+    schedule: str = "learned"
+    beta_1: float | None = None
+    reverse: Literal["denoised", "perturbed", "paper"] = "denoised"
+    convolutions: tuple[int, ...] = (16, 16)
+    scales: int = 3
+    dense: tuple[int, ...] = ()
+    dense_maps: int = 4
+    upper: tuple[int, ...] = (48, 48)
+    bumps: int = 10
+    octaves: int = 9
+    precision: Literal["float32", "bfloat16"] = "float32"
+    samples: int = 64
+    heldout_examples: int = 0
+    times_per_example: int = 16
+    parzen_samples: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what images have; the schedule checks its own."""
+        super().__post_init__()
+        for name in ("scales", "dense_maps", "bumps", "octaves"):
+            require(name, getattr(self, name), at_least=1)
+        for name in ("heldout_examples", "times_per_example", "parzen_samples"):
+            require(name, getattr(self, name), at_least=0)
+        for name in ("convolutions", "dense", "upper"):
+            for width in getattr(self, name):
+                require(name, width, at_least=1)
+        if self.heldout_examples == 1:
+            raise ValueError("heldout_examples must be at least 2, or 0 for all, got 1")
+        if self.times_per_example >= self.timesteps:
+            raise ValueError(
+                f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
+                f"got {self.times_per_example}"
+            )
+
+
+def experiment(
+    config: ImageConfig, images: Images, *, name: str, variant: str = "", patch: int | None = None
+) -> harness.Experiment:
+    """An experiment on images, or on square patches of them.
+
+    Raises:
+        ValueError: on a bad value.
+    """
+    from dpm_jax.data import patches
+    from dpm_jax.evaluation import images as evaluation
+
+    data = patches.prepare(images, patch, seed=config.seed, heldout=config.heldout_examples)
+    model = build_model(config, data)
+    measure = partial(
+        evaluation.measure,
+        model,
+        data,
+        seed=config.seed,
+        times=config.times_per_example or config.timesteps - 1,
+        samples=config.samples,
+        parzen_samples=config.parzen_samples,
+        any_size=not config.dense,
+    )
+    return harness.Experiment(name, variant, model, data.dataset, measure, evaluation.summary)
+
+
+def build_model(config: ImageConfig, data: ImageData) -> Model:
+    """Kernel, schedule, network and reverse form."""
+    import jax.numpy as jnp
+
+    from dpm_jax import models, reverse
+
+    beta_1 = BETA_1_SHARE * data.finest**2 / 12 if config.beta_1 is None else config.beta_1
+    forms = {
+        "denoised": reverse.DENOISED_NORMAL,
+        "perturbed": reverse.PERTURBED_NORMAL,
+        "paper": reverse.PAPER_NORMAL,
+    }
+    return models.gaussian_multiscale(
+        data.dataset.heldout.shape[1:],
+        harness.schedule_family(config.schedule, config.timesteps, beta_1, spacing=0.0),
+        finest=data.finest,
+        convolutions=config.convolutions,
+        scales=config.scales,
+        dense=config.dense,
+        dense_maps=config.dense_maps,
+        upper=config.upper,
+        bumps=config.bumps,
+        octaves=config.octaves,
+        form=forms[config.reverse],
+        dtype=jnp.dtype(config.precision),
+    )

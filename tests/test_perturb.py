@@ -1,0 +1,299 @@
+"""Multiplying distributions, against sums over all trajectories and against normals' algebra."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import fixed64, jit, product_law, states
+
+from dpm_jax import perturb, schedule, trajectory
+from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.kernels.binomial import Bernoulli
+from dpm_jax.kernels.gaussian import Normal
+from dpm_jax.process import Process
+
+ACTIVITY, STEPS = 0.3, 4
+SAMPLES = 20_000
+STATES = states(3)
+TABLE = np.random.default_rng(0).normal(size=(STEPS, 8, 3))
+"""Added to the log-odds of x_{t-1}'s bits given the state x_t: a random reverse process."""
+
+
+def random_bits() -> Process:
+    """Three bits, four steps, all of them learned."""
+    place, table = jnp.array([1, 2, 4]), jnp.asarray(TABLE, jnp.float32)
+    kernel, family = binomial.kernel(ACTIVITY), schedule.fixed(STEPS)
+
+    def reverse(xt, t, c):
+        return Bernoulli(kernel.step(xt, c.beta).logits + table[t - 1, xt.astype(int) @ place])
+
+    return Process(kernel, family.apply({}), reverse, learned_last_step=True)
+
+
+def law_of_bits() -> list[np.ndarray]:
+    """[x_T] and then [x_t, x_{t-1}] for t = T..1: the factors of p, over all states."""
+    factors = [product_law(np.full(3, ACTIVITY))]
+    for t in range(STEPS, 0, -1):
+        beta = 1 / (STEPS - t + 1)
+        one = STATES * (1 - beta) + ACTIVITY * beta
+        odds = one / (1 - one) * np.exp(TABLE[t - 1])
+        factors.append(product_law(odds / (1 + odds)))
+    return factors
+
+
+def linear_gaussian(steps=6, variance=((1.3, 0.7), (0.7, 0.7))):
+    """A process whose p(x_0) is normal: its mean [2] and covariance, followed step by step.
+
+    Its steps have the moments of q(x_{t-1} | x_t) of correlated data, but independent noise.
+    """
+    beta, mean = np.linspace(0.1, 0.7, steps), np.array([0.3, -0.2])
+    before = np.concatenate([[1.0], np.cumprod(1 - beta)])
+    slopes, offsets, noises = [], [], []
+    p_mean, p_cov = np.zeros(2), np.eye(2)
+    for t in range(steps, 0, -1):
+        cov = before[t - 1] * np.array(variance) + (1 - before[t - 1]) * np.eye(2)
+        gain = np.sqrt(1 - beta[t - 1]) * cov
+        slope = gain @ np.linalg.inv((1 - beta[t - 1]) * cov + beta[t - 1] * np.eye(2))
+        offset = np.sqrt(before[t - 1]) * mean - slope @ (np.sqrt(before[t]) * mean)
+        noise = np.diag(cov - slope @ gain)
+        p_mean, p_cov = slope @ p_mean + offset, slope @ p_cov @ slope.T + np.diag(noise)
+        slopes, offsets, noises = [slope, *slopes], [offset, *offsets], [noise, *noises]
+    A, b, v = (jnp.asarray(np.stack(a), jnp.float32) for a in (slopes, offsets, noises))
+
+    def reverse(xt, t, c):
+        return Normal(A[t - 1] @ xt + b[t - 1], v[t - 1])
+
+    rates = schedule.given(beta).apply({})
+    return Process(gaussian.KERNEL, rates, reverse, learned_last_step=True), p_mean, p_cov
+
+
+def draws(process, shape, perturbation, count=SAMPLES, seed=0):
+    """Ends, normalised weights and the mean weight with its standard error."""
+    run = jit(jax.vmap(lambda k: trajectory.sample(process, shape, k, perturbation=perturbation)))
+    found = jax.device_get(run(jax.random.split(jax.random.key(seed), count)))
+    weight = np.exp(np.asarray(found.log_weight, np.float64))
+    return found.end, weight / weight.sum(), (weight.mean(), weight.std() / np.sqrt(count))
+
+
+def errors(values, weight, expected):
+    """How many standard errors a weighted mean is off."""
+    mean = weight @ values
+    return np.abs(mean - expected) / np.sqrt(weight**2 @ (values - mean) ** 2)
+
+
+def product_of_bits(process, **options):
+    return perturb.product(process, Bernoulli(jnp.array([1.5, -0.7, 0.0])), **options)
+
+
+def entangled(x):
+    """A log r that is no sum over bits."""
+    return 1.2 * x[0] * x[1] - 0.8 * (x[0] - x[2]) ** 2
+
+
+def of_product(x):
+    return -np.log1p(np.exp(np.where(x > 0.5, -1, 1) * np.array([1.5, -0.7, 0.0]))).sum(-1)
+
+
+def of_entangled(x):
+    return np.array([entangled(s) for s in x])
+
+
+@pytest.mark.parametrize("annealed", [False, True])
+@pytest.mark.parametrize(
+    ("make", "log_r"),
+    [
+        (product_of_bits, of_product),
+        (partial(perturb.smooth, log_r=entangled), of_entangled),
+    ],
+    ids=["product", "smooth"],
+)
+def test_weighted_bits_have_the_law_p_times_r(make, log_r, annealed):
+    process = random_bits()
+    x, weight, (mean, error) = draws(process, (3,), make(process, annealed=annealed))
+    law = np.linalg.multi_dot(law_of_bits()) * np.exp(log_r(STATES))
+    assert abs(mean - law.sum()) < 5 * error
+    is_state = (x[:, None] == STATES).all(-1)
+    assert (errors(is_state, weight, law / law.sum()) < 5).all()
+    # Sharp enough to see a wrong sign, or a weight left out.
+    assert errors(is_state, np.full(len(x), 1 / len(x)), law / law.sum()).max() > 8
+    assert error < 0.02 * mean
+
+
+@pytest.mark.parametrize("bits", [(1, 0), (0, 1)])
+def test_weighted_unknown_bits_have_the_exact_conditional(bits):
+    process, mask = random_bits(), np.array([True, False, True])
+    value = np.array([bits[0], np.nan, bits[1]])
+    perturbation = perturb.known(process, jnp.asarray(value, jnp.float32), jnp.asarray(mask))
+    x, weight, (mean, error) = draws(process, (3,), perturbation)
+    np.testing.assert_array_equal(x[:, mask], np.tile(value[mask], (SAMPLES, 1)))
+    agree = (STATES[:, mask] == value[mask]).all(-1)
+    p = np.linalg.multi_dot(law_of_bits()) * agree
+    assert abs(mean - p.sum()) < 5 * error
+    assert error < 0.02 * mean
+    assert errors(x[:, 1:2], weight, (p @ STATES / p.sum())[1]) < 5
+    plain = np.full(SAMPLES, 1 / SAMPLES)
+    assert errors(x[:, 1:2], plain, (p @ STATES / p.sum())[1]) > 10
+
+
+def test_constant_known_bits_are_weighted_by_the_whole_path():
+    process, mask, bits = random_bits(), np.array([True, False, True]), np.array([1.0, 0, 0])
+    perturbation = perturb.known(
+        process, jnp.asarray(bits, jnp.float32), jnp.asarray(mask), constant=True
+    )
+    x, weight, (mean, error) = draws(process, (3,), perturbation)
+    np.testing.assert_array_equal(x[:, mask], np.tile(bits[mask], (SAMPLES, 1)))
+    agree = (STATES[:, mask] == bits[mask]).all(-1)
+    p, *steps = law_of_bits()
+    p = p * agree
+    for step in steps:
+        p = p @ step * agree
+    assert abs(mean - p.sum()) < 5 * error
+    assert errors(x[:, 1:2], weight, (p @ STATES / p.sum())[1]) < 5
+
+
+def test_weighted_normals_have_the_exact_conditional():
+    process, mean, cov = linear_gaussian()
+    value, mask = jnp.array([1.1, np.nan]), jnp.array([True, False])
+    x, weight, (evidence, error) = draws(process, (2,), perturb.known(process, value, mask))
+    assert (x[:, 0] == np.float32(1.1)).all()
+    centre = mean[1] + cov[1, 0] / cov[0, 0] * (1.1 - mean[0])
+    variance = cov[1, 1] - cov[1, 0] ** 2 / cov[0, 0]
+    y = x[:, 1:].astype(np.float64)
+    assert errors(y, weight, centre) < 5
+    assert errors((y - centre) ** 2, weight, variance) < 5
+    density = np.exp(-((1.1 - mean[0]) ** 2) / 2 / cov[0, 0]) / np.sqrt(2 * np.pi * cov[0, 0])
+    assert abs(evidence - density) < 5 * error
+    assert error < 0.02 * evidence
+    # The unweighted conditional is off, so that a weight left out would be seen.
+    assert errors(y, np.full(len(y), 1 / len(y)), centre) > 10
+
+
+@pytest.mark.parametrize("annealed", [False, True])
+@pytest.mark.parametrize("form", ["product", "smooth"])
+def test_weighted_denoising_is_the_product_of_normals(form, annealed):
+    process, mean, cov = linear_gaussian()
+    y, s2 = np.array([1.0, 0.5]), 2.0
+    r = Normal(jnp.asarray(y, jnp.float32), jnp.full(2, s2))
+    if form == "product":
+        perturbation = perturb.product(process, r, annealed=annealed)
+    else:
+        perturbation = perturb.smooth(process, lambda x: gaussian.log_prob(r, x), annealed=annealed)
+    x, weight, (evidence, error) = draws(process, (2,), perturbation)
+    gain = cov @ np.linalg.inv(cov + s2 * np.eye(2))
+    x, centre, posterior = x.astype(np.float64), mean + gain @ (y - mean), cov - gain @ cov
+    assert (errors(x, weight, centre) < 5).all()
+    assert (errors((x - centre) ** 2, weight, np.diag(posterior)) < 5).all()
+    assert errors((x - centre).prod(-1)[:, None], weight, posterior[0, 1]) < 5
+    away = (y - mean) @ np.linalg.solve(cov + s2 * np.eye(2), y - mean)
+    density = np.exp(-away / 2) / (2 * np.pi * np.sqrt(np.linalg.det(cov + s2 * np.eye(2))))
+    assert abs(evidence - density) < 5 * error
+    assert error < 0.03 * evidence
+
+
+PROCESSES = {"bits": (random_bits, 3), "normals": (lambda: linear_gaussian()[0], 2)}
+
+
+@pytest.mark.parametrize("make", PROCESSES.values(), ids=PROCESSES)
+def test_no_r_changes_nothing(make):
+    process, shape = make[0](), (make[1],)
+    nothing_known = jnp.zeros(shape, bool)
+    ones = [
+        perturb.nothing(process),
+        perturb.smooth(process, lambda x: 0 * x.sum()),
+        perturb.smooth(process, lambda x: 0 * x.sum(), annealed=True),
+        perturb.known(process, jnp.full(shape, jnp.nan), nothing_known),
+    ]
+
+    def ends(key):
+        found = [trajectory.sample(process, shape, key, keep=(2,))]
+        for one in ones:
+            found.append(trajectory.sample(process, shape, key, keep=(2,), perturbation=one))
+        return jax.tree.map(lambda *a: jnp.stack(a), *found)
+
+    found = jit(jax.vmap(ends))(jax.random.split(jax.random.key(1), 100))
+    for array in (found.end, found.kept):
+        np.testing.assert_array_equal(array, np.repeat(array[:, :1], 5, axis=1))
+    np.testing.assert_array_equal(found.log_weight, 0)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("make", PROCESSES.values(), ids=PROCESSES)
+def test_known_components_are_the_same_bits_and_the_others_vary(make, constant):
+    process, size = make[0](), make[1]
+    mask = jnp.arange(size) == 1
+    value = jnp.where(mask, 1 / 3 if size == 2 else 1.0, jnp.nan)
+    keep = (process.schedule.steps, 1, 0)
+    perturbation = perturb.known(process, value, mask, constant=constant)
+    sample = partial(trajectory.sample, process, (size,), keep=keep, perturbation=perturbation)
+    end, kept, log_weight = jit(jax.vmap(lambda k: sample(k)))(
+        jax.random.split(jax.random.key(2), 100)
+    )
+    assert np.isfinite(log_weight).all()
+    assert np.asarray(end[:, 1]).tobytes() == 100 * np.asarray(value[1]).tobytes()
+    assert (np.asarray(end[:, 0]).std() > 0.1).all()
+    on_the_way = np.asarray(kept[:, 0, 1])
+    assert (on_the_way == value[1]).all() == constant
+
+
+@pytest.mark.usefixtures("float64")
+def test_known_path_is_the_forward_process():
+    # With everything known, the weight's target is p(value) itself; the path has q's marginals.
+    kernel, rates = gaussian.KERNEL, fixed64(5)
+    process = Process(kernel, rates, lambda x, t, c: kernel.step(x, c.beta))
+    value = jnp.array([1.5])
+    perturbation = perturb.known(process, value, jnp.ones(1, bool))
+    sample = partial(trajectory.sample, process, (1,), keep=(5, 3, 1), perturbation=perturbation)
+    found = jit(jax.vmap(lambda k: sample(k)))(jax.random.split(jax.random.key(3), 5_000))
+    for i, alpha_bar in enumerate((0.0, 0.4, 0.8)):
+        x = np.asarray(found.kept[:, i, 0])
+        error = np.sqrt((1 - alpha_bar) / len(x))
+        assert abs(x.mean() - 1.5 * np.sqrt(alpha_bar)) < 5 * error
+        assert abs(x.var() - (1 - alpha_bar)) < 5 * (1 - alpha_bar) * np.sqrt(2 / len(x))
+    # Detailed balance: with the forward kernel as the reverse, every path weighs log π(x_0).
+    np.testing.assert_allclose(found.log_weight, kernel.log_prob(kernel.prior((1,)), value))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("annealed", [False, True])
+def test_gaussian_r_is_the_closed_form_at_every_step(annealed):
+    steps, v, s2, y = 5, 0.3, 0.5, 2.0
+    process = Process(gaussian.KERNEL, fixed64(steps), lambda x, t, c: gaussian.step(x, c.beta))
+    p, r = Normal(jnp.array([0.4]), jnp.array([v])), Normal(jnp.array([y]), jnp.array([s2]))
+    product = perturb.product(process, r, annealed=annealed)
+    smooth = perturb.smooth(process, partial(gaussian.log_prob, r), annealed=annealed)
+    for t in range(steps + 1):
+        a = (steps - t) / steps if annealed else 1.0
+        precision = 1 / v + a / s2
+        mean, middle, up = (0.4 / v + a * y / s2) / precision, jnp.zeros(1), jnp.ones(1)
+        found = [product(p, middle, jnp.asarray(t), e) for e in (middle, up)]
+        np.testing.assert_allclose(found[0].x, mean, rtol=1e-12)
+        np.testing.assert_allclose(found[1].x - found[0].x, precision**-0.5, rtol=1e-12)
+        # p/g is Z/r^a at any x; at t = 0 r itself comes on top.
+        for x, log_weight in found:
+            log_g = gaussian.log_prob(Normal(jnp.full(1, mean), jnp.full(1, 1 / precision)), x)
+            expected = gaussian.log_prob(p, x) - log_g
+            expected += gaussian.log_prob(r, x) if t == 0 else 0
+            np.testing.assert_allclose(log_weight, expected, atol=1e-12)
+        np.testing.assert_allclose(
+            smooth(p, middle, jnp.asarray(t), middle).x, 0.4 + v * a * (y - 0.4) / s2, rtol=1e-12
+        )
+
+
+def test_one_trace_for_all_values_and_keys():
+    process, traces = linear_gaussian()[0], []
+
+    @jax.jit
+    def run(key, y):
+        def log_r(x):
+            traces.append(1)
+            return -jnp.sum((x - y) ** 2)
+
+        return trajectory.sample(process, (2,), key, perturbation=perturb.smooth(process, log_r))
+
+    one = run(jax.random.key(0), jnp.zeros(2))
+    first = len(traces)
+    other = run(jax.random.key(1), jnp.ones(2))
+    assert len(traces) == first
+    assert (np.asarray(one.end) != np.asarray(other.end)).all()
