@@ -20,6 +20,7 @@ import torch
 
 from dpm_jax import models, schedule
 from dpm_jax.data import heartbeat, swiss_roll
+from dpm_jax.data.dataset import examples
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.optimizer import make_optimizer
@@ -32,17 +33,17 @@ ROUNDS, STEPS = 7, 50
 Run = Callable[[int], None]
 
 
-def ours(model: Model, examples: np.ndarray, times: int) -> Run:
+def ours(model: Model, data: np.ndarray, times: int) -> Run:
     """``run(n)`` takes n training steps."""
     config = TrainConfig(batch_size=BATCH, times_per_batch=times)
     mesh, optimizer = data_mesh(), make_optimizer(config)
-    data = replicate(jnp.asarray(examples), mesh)
+    resident = replicate(jnp.asarray(data), mesh)
     state = replicate(initial_state(model, optimizer, jax.random.key(0)), mesh)
-    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1))
+    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1), examples)
 
     def run(count: int) -> None:
         nonlocal state
-        state, report = train_steps(state, data, np.int32(count))
+        state, report = train_steps(state, resident, np.int32(count))
         jax.block_until_ready(report)
 
     return run

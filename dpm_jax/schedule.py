@@ -101,7 +101,9 @@ def fixed(steps: int) -> ScheduleFamily:
     return given(1.0 / np.arange(steps, 0, -1))
 
 
-def learned(steps: int, beta_1: float, *, spacing: float = 1.0) -> ScheduleFamily:
+def learned(
+    steps: int, beta_1: float, *, spacing: float = 1.0, knots: int | None = None
+) -> ScheduleFamily:
     """β_2..β_T learned by gradient ascent on K, β_1 fixed (§2.4.1).
 
     The parameters move the log-SNR λ_t = log ᾱ_t/(1-ᾱ_t), which falls from
@@ -113,20 +115,31 @@ def learned(steps: int, beta_1: float, *, spacing: float = 1.0) -> ScheduleFamil
     β_1 lies far below the data's finest scale, they have a long way to go before there is
     anything to lose. At 0 all are equal, for data with something to lose at every scale.
 
+    Each step's share has a parameter of its own, or log shares are straight lines between
+    ``knots`` of them. With own parameters every batch must hold every t: where few t are drawn,
+    a step between them could grow unseen, and the rare large gradient that would stop it is
+    what Adam normalises away.
+
     Raises:
-        ValueError: if ``steps`` < 2 or ``beta_1`` is not in (0, 1).
+        ValueError: if ``steps`` < 2, ``beta_1`` is not in (0, 1), or ``knots`` < 2.
     """
     check_steps(steps)
+    if knots is not None and knots < 2:
+        raise ValueError(f"knots must be at least 2, got {knots}")
     if not 0 < beta_1 < 1:
         raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
     start = math.log1p(-beta_1) - math.log(beta_1)
     reach = max(start - MIN_LOG_SNR, 1.0)
 
+    every = np.arange(1.0, steps)  # t - 1
+    free = every if knots is None else np.linspace(1.0, steps - 1, knots)
+
     def init() -> dict[str, Array]:
-        return {"gaps": -spacing * jnp.log(jnp.arange(1.0, steps)), "end": jnp.full((), 2.0)}
+        return {"gaps": -spacing * jnp.log(jnp.asarray(free)), "end": jnp.full((), 2.0)}
 
     def apply(params: dict[str, Array]) -> Schedule:
-        fallen = jnp.cumsum(jax.nn.softmax(params["gaps"])) * sigmoid(params["end"])
+        log_shares = jnp.interp(every, free, params["gaps"])
+        fallen = jnp.cumsum(jax.nn.softmax(log_shares)) * sigmoid(params["end"])
         log_snr = jnp.concatenate([jnp.full(1, start), start - reach * fallen])
         log_alpha_bar = log_sigmoid(log_snr)
         before = jnp.concatenate([jnp.zeros(1), log_alpha_bar[:-1]])

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
+import saved_run
 from command_line import parse, value_of
 
 from dpm_jax.training.config import TrainConfig, require
@@ -123,7 +124,12 @@ def main(doc: str, presets: Mapping[str, ConfigT], build: Callable[[ConfigT], Ex
 
 
 def schedule_family(
-    name: str, steps: int, beta_1: float = 0.5, *, spacing: float = 1.0
+    name: str,
+    steps: int,
+    beta_1: float = 0.5,
+    *,
+    spacing: float = 1.0,
+    knots: int | None = None,
 ) -> ScheduleFamily:
     """The schedule that a flag names: "learned", "fixed", or a text file of rates.
 
@@ -133,7 +139,7 @@ def schedule_family(
     from dpm_jax import schedule
 
     if name == "learned":
-        return schedule.learned(steps, beta_1, spacing=spacing)
+        return schedule.learned(steps, beta_1, spacing=spacing, knots=knots)
     if name == "fixed":
         return schedule.fixed(steps)
     try:
@@ -154,9 +160,7 @@ def _prepare(
 ) -> Callable[[], None]:
     """Everything that can refuse the input, quick checks first; returns the run itself."""
     try:
-        evaluated = value_of("evaluate", sys.argv[1:])
-        saved = None if evaluated is None else read_config(Path(evaluated))
-        config = parse(doc, presets, start=saved and _saved_config(presets, saved, evaluated))
+        config, saved = _configure(doc, presets)
         settings = _settings(config)
         mode = {"resume": config.resume, "overwrite": config.overwrite}
         check_folder(config.workdir, settings, **mode)
@@ -169,17 +173,26 @@ def _prepare(
         check_divides(config.batch_size, data_mesh())
         experiment = build(config)
         settings = {"experiment": experiment.name} | settings
-        if saved:
-            _check_only_evaluation_differs(config, settings, saved)
-            fitted = _trained(config, experiment)
-            return partial(
-                _measure, config, experiment, open_folder(config.workdir, settings, **mode), fitted
-            )
+        if config.evaluate is not None:
+            saved_run.check_unchanged(settings, saved, config.evaluate, but=config.EVALUATION)
+            fitted = _trained(experiment.model, config, config.evaluate)
+            folder = open_folder(config.workdir, settings, **mode)
+            return partial(_measure, config, experiment, folder, fitted)
         folder = open_folder(config.workdir, settings, **mode)
         journal = Journal(folder, tensorboard=config.tensorboard)
     except (ValueError, OSError, MemoryError) as error:
         raise Refused(error) from None
     return partial(_run, config, experiment, folder, journal)
+
+
+def _configure(doc: str, presets: Mapping[str, ConfigT]) -> tuple[ConfigT, dict[str, Any]]:
+    """What the command line asks for, and the saved settings of the run to evaluate, if any."""
+    evaluated = value_of("evaluate", sys.argv[1:])
+    if evaluated is None:
+        return parse(doc, presets), {}
+    saved = read_config(Path(evaluated))
+    start = saved_run.configuration(next(iter(presets.values())), saved, Path(evaluated))
+    return parse(doc, presets, start=start), saved
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -191,37 +204,10 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return settings
 
 
-def _saved_config(
-    presets: Mapping[str, ConfigT], saved: dict[str, Any], folder: str | None
-) -> ConfigT:
-    """The configuration of a finished run, as a start for flags of evaluation."""
-    start = next(iter(presets.values()))
-    known = {f.name: saved[f.name] for f in dataclasses.fields(start) if f.name in saved}
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
-    try:
-        return dataclasses.replace(start, **values, workdir=Path(folder or "") / "evaluation")
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"evaluate: the run in {folder} is not one of this script ({error})"
-        ) from None
-
-
-def _check_only_evaluation_differs(
-    config: RunConfig, settings: dict[str, Any], saved: dict[str, Any]
-) -> None:
-    for name, value in settings.items():
-        if name not in config.EVALUATION and saved.get(name) != value:
-            raise ValueError(
-                f"{name} is {value!r}, but the run in {config.evaluate} was made with "
-                f"{saved.get(name)!r}; with --evaluate only flags of evaluation can change"
-            )
-
-
-def _trained(config: RunConfig, experiment: Experiment) -> Fitted:
+def _trained(model: Model, config: RunConfig, folder: Path) -> Fitted:
     from dpm_jax.training.loop import restore
 
-    assert config.evaluate is not None
-    return restore(experiment.model, config, RunFolder(config.evaluate).checkpoints)
+    return restore(model, config, RunFolder(folder).checkpoints)
 
 
 def _run(config: RunConfig, experiment: Experiment, folder: RunFolder, journal: Journal) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dpm_jax.data.patches import ImageData
     from dpm_jax.process import Model
 
+KNOTS = 16  # of the learned schedule: about as many as steps are drawn for a batch
 BETA_1_SHARE = 1e-2  # of the dequantisation noise's variance: what the fixed last step blurs
 
 
@@ -74,8 +75,9 @@ class ImageConfig(harness.RunConfig):
     parzen_samples: int = 0
 
     def __post_init__(self) -> None:
-        """Check what images have; the schedule checks its own."""
+        """Check what images have, before any image is read; the schedule checks its own."""
         super().__post_init__()
+        require("timesteps", self.timesteps, at_least=2)
         for name in ("scales", "dense_maps", "bumps", "octaves"):
             require(name, getattr(self, name), at_least=1)
         for name in ("heldout_examples", "times_per_example", "parzen_samples"):
@@ -132,7 +134,9 @@ def build_model(config: ImageConfig, data: ImageData) -> Model:
     }
     return models.gaussian_multiscale(
         data.dataset.heldout.shape[1:],
-        harness.schedule_family(config.schedule, config.timesteps, beta_1, spacing=0.0),
+        harness.schedule_family(
+            config.schedule, config.timesteps, beta_1, spacing=0.0, knots=KNOTS
+        ),
         finest=data.finest,
         convolutions=config.convolutions,
         scales=config.scales,

@@ -1,5 +1,7 @@
 """K, path weights and their estimators, against enumeration, closed forms and each other."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -323,6 +325,35 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
     np.testing.assert_allclose(parts.step_kl[:, 0] / 3, whole.step_kl, rtol=1e-12)
     np.testing.assert_allclose(parts.K.mean(), whole.K, rtol=1e-12)
     np.testing.assert_allclose(parts.K_eq14.mean(), whole.K_eq14, rtol=1e-12)
+
+
+@pytest.mark.parametrize("learned_last_step", [False, True])
+def test_stratified_steps_are_unbiased_and_with_all_of_them_every_step_is_taken(learned_last_step):
+    process = random_normal_process(BETA, learned_last_step)
+    x0 = jnp.array([0.8, -1.1])
+    noise = jax.random.normal(jax.random.key(12), (20_000, 4, 2))
+    whole = jit(lambda e: jax.vmap(lambda n: bound.all_steps(process, x0, n).K)(e))(noise).mean()
+    spread = {}
+    for times in (1, 3):
+        one = partial(bound.stratified_steps, process, x0, times=times)
+        K = np.asarray(draws_of(lambda key, one=one: one(key).K, 15, 20_000))
+        assert standard_errors(K, whole) < 5
+        spread[times] = K.std()
+    assert spread[3] < 0.7 * spread[1]
+
+
+def test_memory_of_stratified_steps_does_not_grow_with_their_number():
+    def forward_kernel(xt, t, c):
+        return gaussian.step(xt, c.beta)
+
+    process = Process(gaussian.KERNEL, schedule64([0.01] * 400), forward_kernel)
+
+    def temporaries(times):
+        x0, key = jnp.zeros((1000,)), jax.random.key(0)
+        K = jax.jit(lambda x0, key: bound.stratified_steps(process, x0, key, times).K)
+        return K.lower(x0, key).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(320) < 2 * temporaries(32)
 
 
 def test_stratified_times_are_uniform_and_even():

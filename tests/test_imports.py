@@ -50,7 +50,7 @@ def test_imports_only_go_down_the_list():
     ("dependency", "where"),
     [
         ("flax", ["networks/"]),
-        ("matplotlib", ["evaluation/figures.py"]),
+        ("matplotlib", ["evaluation/figures.py", "evaluation/image_figures.py"]),
         ("optax", ["training/"]),
         ("orbax", ["training/"]),
         ("tyro", []),

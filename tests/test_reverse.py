@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import sigmoid
-from reference import bit_mixture, fixed64, jit
+from reference import bit_mixture, fixed64, jit, schedule64
 
 from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.reverse import (
+    DENOISED_NORMAL,
     DIRECT_BERNOULLI,
     DIRECT_NORMAL,
+    PAPER_NORMAL,
     PERTURBED_NORMAL,
     perturbed_bernoulli_reverse,
 )
@@ -21,6 +23,7 @@ BITS = binomial.kernel(ACTIVITY)
 PERTURBED_BERNOULLI = perturbed_bernoulli_reverse(ACTIVITY)
 PERTURBED = {
     "gaussian": (gaussian.KERNEL, PERTURBED_NORMAL, jnp.array([0.3, -2.0])),
+    "denoised gaussian": (gaussian.KERNEL, DENOISED_NORMAL, jnp.array([0.3, -2.0])),
     "binomial": (BITS, PERTURBED_BERNOULLI, jnp.array([0.0, 1.0])),
 }
 STEPS = 6
@@ -51,7 +54,7 @@ def test_zero_read_out_is_the_forward_kernel_in_float32(name):
     # In nats over a whole trajectory, on the long schedules of the paper.
     kernel, form, xt = PERTURBED[name]
     zeros = jnp.zeros((2, form.channels))
-    family = schedule.learned(40, 1e-5) if name == "gaussian" else schedule.fixed(2000)
+    family = schedule.fixed(2000) if name == "binomial" else schedule.learned(40, 1e-5)
 
     def kl(t, c):
         return kernel.kl(kernel.step(xt, c.beta), form.distribution(zeros, xt, c))
@@ -80,6 +83,42 @@ def test_perturbed_normal_moves_in_units_of_the_steps_noise():
     np.testing.assert_allclose(dist.mean, [1.6 + 0.6 * 0.5], rtol=1e-6)
     odds = 0.36 / 0.64 * np.exp(1.5)
     np.testing.assert_allclose(dist.variance, [odds / (1 + odds)], rtol=1e-6)
+
+
+def test_denoised_normal_is_the_posterior_averaged_over_a_belief_about_x0(float64):
+    """Its mean and variance by quadrature over x_0 ~ N(x̂_0, V), at every t ≥ 2."""
+    s = schedule64([0.1, 0.3, 0.4, 0.6])
+    xt, z_mean, z_variance = 1.3, -0.7, 0.4
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    weights = weights / weights.sum()
+    for t in (2, 3, 4):
+        c = schedule.at(s, jnp.asarray(t))
+        alpha_bar = float(np.exp(c.log_alpha_bar))
+        guess = np.sqrt(alpha_bar) * xt + np.sqrt(1 - alpha_bar) * z_mean
+        x0 = guess + np.sqrt((1 - alpha_bar) * np.exp(z_variance)) * nodes
+        q = [
+            gaussian.posterior(jnp.array([x]), jnp.array([xt]), c.beta, c.log_alpha_bar_prev)
+            for x in x0
+        ]
+        means, variances = (np.array([float(a[i][0]) for a in q]) for i in (0, 1))
+        mean = weights @ means
+        variance = weights @ (variances + (means - mean) ** 2)
+        readout = jnp.array([[z_mean, z_variance]])
+        ours = DENOISED_NORMAL.distribution(readout, jnp.array([xt]), c)
+        np.testing.assert_allclose(ours.mean, [mean], rtol=1e-10)
+        np.testing.assert_allclose(ours.variance, [variance], rtol=1e-10)
+
+
+def test_paper_normal_is_eq_64_and_65():
+    c = schedule.Coefficients(*(jnp.asarray(a) for a in (0.36, -1.0, -0.5)))
+    dist = PAPER_NORMAL.distribution(jnp.array([[0.5, 1.5]]), jnp.array([2.0]), c)
+    odds = 0.36 / 0.64 * np.exp(1.5)
+    sigma = odds / (1 + odds)
+    np.testing.assert_allclose(dist.variance, [sigma], rtol=1e-6)
+    np.testing.assert_allclose(dist.mean, [(2.0 - 0.5) * (1 - sigma) + 0.5], rtol=1e-6)
+    # At z = 0 it is not the forward kernel: (1-β) x, not √(1-β) x.
+    dist = PAPER_NORMAL.distribution(jnp.zeros((1, 2)), jnp.array([2.0]), c)
+    np.testing.assert_allclose(dist.mean, [2.0 * 0.64], rtol=1e-6)
 
 
 def test_direct_forms_are_the_read_outs_of_the_paper():

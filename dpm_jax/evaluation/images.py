@@ -207,9 +207,9 @@ def fill_hole(subject: Subject, key: PRNGKey, folder: Path) -> dict[str, Any]:
     scenes = [s for s in subject.data.scenes if min(s.shape[:2]) > HOLE]
     if not scenes or subject.model.event_shape[0] >= HOLE:
         return {}
-    scene = scenes[0][:SCENE, :SCENE]
+    scene = np.asarray(scenes[0])[:SCENE, :SCENE]
     units, grain = subject.data.scaling, subject.data.grain
-    image = scaling.standardise(units, scaling.dequantise(scene, np.float32(grain / 2)))
+    image = scaling.standardise(units, scaling.dequantise(scene, np.full(scene.shape, grain / 2)))
     mask = np.ones(image.shape, bool)
     top, left = ((side - HOLE) // 2 for side in image.shape[:2])
     mask[top : top + HOLE, left : left + HOLE] = False

@@ -66,17 +66,17 @@ def test_the_true_gaussian_attains_less_its_entropy():
 
 
 def test_many_dimensions_of_small_variance_do_not_overflow():
-    # The determinant is 1e-15000, and 0 in any float.
-    law = Moments(np.zeros(3000), 1e-5 * np.eye(3000))
-    expected = -0.5 * 3000 * np.log2(2 * np.pi * 1e-5)
-    np.testing.assert_allclose(baselines.gaussian_bits(law, np.zeros((1, 3000))), expected)
+    # The determinant is 1e-4000, and 0 in any float.
+    law = Moments(np.zeros(800), 1e-5 * np.eye(800))
+    expected = -0.5 * 800 * np.log2(2 * np.pi * 1e-5)
+    np.testing.assert_allclose(baselines.gaussian_bits(law, np.zeros((1, 800))), expected)
 
 
 def test_pixels_have_exactly_the_moments_of_all_their_dequantised_values():
     # Both levels and noise enumerated: u at the middles of 1000 parts of a grey level.
     levels = np.array([[0, 255], [3, 250], [3, 255], [9, 255]], np.uint8)
     units = Scaling(np.array([4.0, 250.0]), 80.0)
-    found = baselines.moments_of_pixels(levels, units, grain=1)
+    found = baselines.moments_of_pixels(levels, units, grain=1.0)
     u = (np.arange(1000) + 0.5) / 1000
     pairs = np.stack(np.broadcast_arrays(u[:, None], u[None]), -1).reshape(-1, 1, 2)
     x = ((levels + pairs - units.mean) / units.scale).reshape(-1, 2)
@@ -89,7 +89,7 @@ def test_constant_pixels_have_the_variance_of_their_noise_at_any_shrinkage():
     levels = random.integers(0, 256, (300, 3, 3, 1), np.uint8)
     levels[:, 0] = 0
     units = Scaling(np.array([[[128.0]]]), 64.0)
-    found = baselines.fit(levels, units, grain=1)
+    found = baselines.fit(levels, units, grain=1.0)
     variances = np.diag(found.covariance)[:3]
     np.testing.assert_allclose(variances, 1 / 64**2 / 12, rtol=1e-6)
     assert np.isfinite(baselines.gaussian_bits(found, np.zeros((2, 3, 3, 1)))).all()
@@ -102,10 +102,12 @@ def test_a_gaussian_of_dequantised_pixels_codes_no_better_than_they_allow():
     units = Scaling(np.array(128.0), 74.0)
     u = np.random.default_rng(1).random(levels.shape, np.float32)
     x = scaling.standardise(units, scaling.dequantise(levels, u))
-    bits = baselines.gaussian_bits(baselines.fit(levels, units, grain=1), x)
+    bits = baselines.gaussian_bits(baselines.fit(levels, units, grain=1.0), x)
     code = scaling.bits_per_dimension(units, bits, 3)
     expected = 0.5 * np.log2(2 * np.pi * np.e * 256**2 / 12)
-    assert abs(code.mean() - expected) < 0.01
+    # The variance of n uniform values has the relative variance (9/5 - 1)/n.
+    error = 0.5 / np.log(2) * np.sqrt(0.8 / levels.size)
+    assert abs(code.mean() - expected) < 5 * error
 
 
 def test_shrinking_keeps_the_variances_and_scales_the_covariances():
@@ -128,8 +130,8 @@ def test_few_images_are_shrunk_and_many_are_not():
     best = baselines.gaussian_bits(truth, fresh).mean()
     lost = {}
     for count in (60, 20_000):
-        plain = baselines.moments_of_pixels(levels[:count], units, grain=0)
-        fitted = baselines.fit(levels[:count], units, grain=0)
+        plain = baselines.moments_of_pixels(levels[:count], units, grain=0.0)
+        fitted = baselines.fit(levels[:count], units, grain=0.0)
         lost[count] = best - baselines.gaussian_bits(fitted, fresh).mean()
         assert lost[count] <= best - baselines.gaussian_bits(plain, fresh).mean() + 0.01
         kept = off_diagonal(fitted.covariance).sum() / off_diagonal(plain.covariance).sum()
@@ -144,7 +146,7 @@ def test_fewer_images_than_dimensions_are_still_a_density():
     x = np.zeros((2, 6, 6, 1))
     with pytest.raises(ValueError, match="covariance is singular; add the variance"):
         baselines.gaussian_bits(plain, x)
-    assert np.isfinite(baselines.gaussian_bits(baselines.fit(levels, units, grain=1), x)).all()
+    assert np.isfinite(baselines.gaussian_bits(baselines.fit(levels, units, grain=1.0), x)).all()
 
 
 def test_best_shrinkage_passes_over_singular_weights_and_says_when_all_are():
@@ -213,7 +215,7 @@ def test_wiener_trusts_the_image_or_the_mean(variance):
         (lambda: baselines.wiener(gaussian(), np.ones((3, *EVENT)), 0.0), "noise_variance must"),
         (lambda: baselines.wiener(gaussian(), np.ones((3, 4)), 1.0), "examples must be"),
         (
-            lambda: baselines.fit(np.ones((1, 2)), Scaling(np.zeros(2), 1.0), grain=1),
+            lambda: baselines.fit(np.ones((1, 2)), Scaling(np.zeros(2), 1.0), grain=1.0),
             "at least 2 images, got 1",
         ),
     ],

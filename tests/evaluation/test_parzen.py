@@ -166,7 +166,6 @@ def test_the_command_prints_the_row_beside_the_papers(monkeypatch, capsys, tmp_p
     monkeypatch.setattr(parzen, "SAMPLES", 100)
     monkeypatch.setattr(parzen, "VALIDATION", 30)
     monkeypatch.setattr(prepared, "load", lambda name, folder: Images(digits(130), digits(40)))
-    monkeypatch.setattr(parzen.perfect_model, "__kwdefaults__", {"samples": 100, "seed": 0})
     assert parzen.main(["--data-dir", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("perfect model, 100 training images, width ")

@@ -14,15 +14,23 @@ SMALL = {
     "warmup-steps": 3,
     "timesteps": 6,
     "batch-size": 16,
+    "samples": 50,
+}
+LAW = SMALL | {
     "train-examples": 1000,
     "heldout-examples": 200,
     "iw-examples": 20,
     "iw-samples": 2,
-    "samples": 50,
 }
-OF_ITS_OWN = {
-    "swiss_roll": "--hidden 8 8",
-    "heartbeat": "--hidden 8 8 --bumps 2 --times-per-batch 4",
+IMAGES = SMALL | {"heldout-examples": 20, "times-per-example": 0, "samples": 5}
+NETWORK = "--times-per-batch 4 --convolutions 3 --scales 2 --upper 4 --bumps 2 --octaves 2"
+FLAGS = {
+    "swiss_roll": (LAW, "--hidden 8 8"),
+    "heartbeat": (LAW, "--hidden 8 8 --bumps 2 --times-per-batch 4"),
+    "dead_leaves": (IMAGES | {"train-examples": 50, "size": 8, "radius-max": 6.0}, NETWORK),
+    "mnist": (IMAGES, f"{NETWORK} --dense 4 --dense-maps 1"),
+    "bark": (IMAGES | {"patch": 8}, NETWORK),
+    "images": (IMAGES, NETWORK),
 }
 
 
@@ -42,9 +50,10 @@ class Script:
 
     def command(self, workdir: Path, extra: str = "", **flags) -> list[str]:
         named = {name.replace("_", "-"): value for name, value in flags.items()}
-        words = [f"--{name}={value}" for name, value in (SMALL | named).items()]
+        small, of_its_own = FLAGS[self.name]
+        words = [f"--{name}={value}" for name, value in (small | named).items()]
         script = ROOT / "experiments" / f"{self.name}.py"
-        more = [*OF_ITS_OWN[self.name].split(), *extra.split()]
+        more = [*of_its_own.split(), *extra.split()]
         return [sys.executable, str(script), *words, *more, "--workdir", str(workdir)]
 
     def start(self, command: list[str]) -> subprocess.Popen:

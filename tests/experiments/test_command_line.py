@@ -1,8 +1,6 @@
 """Bad input: one line that says what is wrong, exit code 2, and nothing touched."""
 
 import json
-import logging
-import signal
 import subprocess
 import sys
 import time
@@ -17,32 +15,6 @@ import swiss_roll as swiss_roll_script
 
 SCRIPTS = {"swiss_roll": swiss_roll_script, "heartbeat": heartbeat_script}
 FEW = "--train-examples 50 --heldout-examples 50 --iw-examples 10"
-
-
-@pytest.fixture
-def refuse(monkeypatch, capsys, tmp_path):
-    """Runs a script in this process; returns what it says when it refuses."""
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    levels = {name: logging.getLogger(name).level for name in ("absl", "asyncio")}
-    sigterm = signal.getsignal(signal.SIGTERM)
-
-    def refused(flags: str, name: str = "swiss_roll", workdir: Path = tmp_path / "run") -> str:
-        script = SCRIPTS[name]
-        words = ["experiments/script.py", *flags.split(), "--workdir", str(workdir)]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as stop:
-            harness.main(script.__doc__, script.PRESETS, script.build)
-        out, err = capsys.readouterr()
-        assert stop.value.code == 2
-        assert out == ""
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1, err
-        return err.removeprefix("error: ").rstrip("\n")
-
-    yield refused
-    signal.signal(signal.SIGTERM, sigterm)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -1,4 +1,4 @@
-"""The image network: convolution and its gradient by loops, edges of any size, any number of scales."""
+"""The image network: convolution and its gradient by loops, edges, any size, any scales."""
 
 from functools import partial
 

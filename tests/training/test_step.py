@@ -11,6 +11,7 @@ import toys
 from reference import jit, standard_errors
 
 from dpm_jax import bound, models, process, schedule
+from dpm_jax.data.dataset import examples
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import batch_bound
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
@@ -37,7 +38,7 @@ def prepare(
 ) -> Run:
     mesh = data_mesh()
     start = jax.device_get(initial_state(model, optimizer, jax.random.key(0)))
-    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1))
+    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1), examples)
     return Run(train_steps, start, replicate(jnp.asarray(data), mesh))
 
 

@@ -1,0 +1,114 @@
+"""Images on the device: every patch where it should be, each as often, and units that hold."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import jit
+
+from dpm_jax import scaling
+from dpm_jax.data import patches
+from dpm_jax.data.images import Images
+from dpm_jax.data.patches import layout, pixel_numbers, prepare
+
+RNG = np.random.default_rng(0)
+SIZES = [(5, 7), (3, 4), (9, 3)]
+
+
+def levels(*shape):
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+def assert_levels(data, levels):
+    """Held-out examples are these grey levels plus less than one."""
+    u = scaling.invert(data.scaling, data.dataset.heldout) - levels
+    assert (u.min() > -1e-3) & (u.max() < 1 + 1e-3)
+    assert abs(u.mean() - 0.5) < 5 * np.sqrt(1 / 12 / u.size)
+
+
+def test_every_patch_of_images_of_any_sizes_once():
+    images = [levels(*size, 3) for size in SIZES]
+    size = (3, 2)
+    expected = [
+        image[i : i + 3, j : j + 2]
+        for image in images
+        for i in range(image.shape[0] - 2)
+        for j in range(image.shape[1] - 1)
+    ]
+    row = np.concatenate([image.reshape(-1, 3) for image in images])
+    where = layout(images, size)
+    assert where.last[-1] == len(expected)
+    index = pixel_numbers(where, size, jnp.arange(len(expected)))
+    np.testing.assert_array_equal(row[index], expected)
+
+
+def test_a_batch_is_uniform_over_patches_and_dequantised():
+    # Levels far enough apart to tell which pixel was drawn whatever the noise.
+    image = (np.arange(12, dtype=np.uint8) * 20).reshape(3, 4, 1)
+    data = prepare(Images([image], [image, image]), 2, seed=0)
+    x = jit(lambda row, key: data.dataset.batch(row, key, 6_000))(
+        jnp.asarray(data.dataset.train), jax.random.key(1)
+    )
+    assert x.shape == (6_000, 2, 2, 1)
+    back = scaling.invert(data.scaling, np.asarray(x))
+    corner, noise = np.divmod(back[:, 0, 0, 0], 20)
+    places, counts = np.unique(corner, return_counts=True)
+    np.testing.assert_array_equal(places, [0, 1, 2, 4, 5, 6])
+    assert (np.abs(counts - 1000) < 5 * np.sqrt(6_000 * 5 / 36)).all()
+    assert noise.min() > -1e-3
+    assert noise.max() < 1 + 1e-3
+    assert abs(noise.mean() - 0.5) < 5 * np.sqrt(1 / 12 / 6_000)
+    np.testing.assert_allclose(back[:, 1, 1, 0] - back[:, 0, 0, 0], 100, atol=1 + 1e-3)
+
+
+def test_units_are_those_of_dequantised_pixels():
+    train, heldout = levels(40, 6, 5, 3), levels(30, 6, 5, 3)
+    data = prepare(Images(train, heldout), None, seed=0)
+    noisy = train[None] + RNG.random((50, *train.shape))
+    np.testing.assert_allclose(data.scaling.mean[0, 0], noisy.mean((0, 1, 2, 3)), rtol=1e-3)
+    centred = noisy - noisy.mean((0, 1, 2, 3))
+    np.testing.assert_allclose(data.scaling.scale, np.sqrt((centred**2).mean()), rtol=1e-3)
+    x0 = data.dataset.heldout
+    assert (x0.shape, x0.dtype) == ((30, 6, 5, 3), np.float32)
+    assert_levels(data, heldout)
+    np.testing.assert_allclose(data.finest * data.scaling.scale, 1.0)
+
+
+def test_real_numbers_have_no_grain():
+    train = RNG.normal(size=(20, 4, 4, 1)).astype(np.float32)
+    data = prepare(Images(train, train[:5]), None, seed=0)
+    np.testing.assert_allclose(
+        scaling.invert(data.scaling, data.dataset.heldout), train[:5], atol=1e-6
+    )
+    assert data.grain == 0
+    np.testing.assert_allclose(data.finest, np.ptp(train) / 256 / train.std(), rtol=1e-5)
+    batch = data.dataset.batch(jnp.asarray(data.dataset.train), jax.random.key(0), 50)
+    found = scaling.invert(data.scaling, np.asarray(batch)).reshape(50, -1)
+    distance = np.abs(found[:, None] - train.reshape(1, 20, -1)).max(-1).min(1)
+    assert distance.max() < 1e-5
+
+
+def test_heldout_examples_are_spread_and_counted():
+    images = levels(20, 4, 4, 1)
+    data = prepare(Images(images, images), None, seed=0, heldout=5)
+    assert_levels(data, images[[0, 5, 10, 14, 19]])
+    with pytest.raises(ValueError, match="heldout_examples must be at most the 20 that there are"):
+        prepare(Images(images, images), None, seed=0, heldout=21)
+    grid = prepare(Images([levels(9, 9, 1)], [levels(7, 9, 1), levels(5, 4, 1)]), 3, seed=0)
+    assert len(grid.dataset.heldout) == 2 * 3 + 1
+
+
+def test_pixels_are_different_patches_as_stored():
+    image = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
+    data = prepare(Images([image], [image]), 2, seed=0)
+    assert data.patches == 20
+    for count, drawn in ((7, 7), (100, 20)):
+        pixels = data.pixels(count, seed=1)
+        assert pixels.shape == (drawn, 2, 2, 1)
+        assert len(np.unique(pixels[:, 0, 0, 0])) == drawn
+
+
+def test_too_many_pixels_are_refused(monkeypatch):
+    monkeypatch.setattr(patches, "INDEX_LIMIT", 35)
+    with pytest.raises(ValueError, match="fewer than 35 pixels in all, got 36"):
+        layout([levels(6, 6, 1)], (2, 2))

@@ -1,0 +1,262 @@
+"""The image scripts: whole small runs, evaluation again, and bad input in one line."""
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scripts import ROOT
+
+from dpm_jax.training import metrics
+
+DATA = Path(os.environ.get("DPM_JAX_TEST_DATA", ROOT.parent / "shared" / "data"))
+PREPARED = DATA / "tensorflow_datasets"
+NAMES = ["mnist", "cifar10", "dead_leaves", "bark", "images"]
+OWED = """experiment train_examples heldout_examples K_bits K_bits_se K_bits_per_pixel
+K_bits_per_pixel_se K_eq14_bits_per_pixel L_null_bits_per_pixel K_minus_L_null_bits_per_pixel
+K_minus_L_null_bits_per_pixel_se bits_per_dimension bits_per_dimension_se gaussian_bits_per_pixel
+gaussian_bits_per_pixel_se K_minus_gaussian_bits_per_pixel_se scale beta_1 terms_bits_per_pixel
+denoising inpainting samples steps train_seconds seed preset parameters device versions"""
+
+
+def picture(path: Path, height: int, width: int, channels: int = 1, seed: int = 0) -> None:
+    levels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    Image.fromarray(levels.squeeze()).save(path)
+
+
+def result_of(run: Path) -> dict:
+    result = json.loads((run / "result.json").read_text())
+    assert result.keys() >= set(OWED.split())
+    assert all(math.isfinite(v) for v in result.values() if isinstance(v, float))
+    assert result["inpainting"]["known_pixels_identical"]
+    assert result["inpainting"]["unknown_pixels_std"] > 0
+    return result
+
+
+@pytest.mark.slow
+def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    code, out, err = dead_leaves(run, data_dir=cache)
+    assert (code, err) == (0, "")
+    assert "dead leaves, 8×8, radii 2 to 6" in out
+    assert "3.536" in out
+    result = result_of(run)
+    assert {p.name for p in (run / "figures").iterdir()} == {
+        *("samples.png", "states.png", "schedules.png", "denoising.png", "inpainting.png"),
+    }
+    assert len(list(cache.iterdir())) == 2
+    # The same numbers again from the checkpoint, into a folder of its own.
+    before = (run / "result.json").read_bytes()
+    command = [sys.executable, dead_leaves.command(run)[1], "--evaluate", str(run)]
+    again = [*command, "--data-dir", str(cache)]
+    code, out, err = dead_leaves.finish(dead_leaves.start(again))
+    assert (code, err) == (0, "")
+    times = ("train_seconds", "first_step_seconds", "git_revision")
+    found = result_of(run / "evaluation")
+    assert {k: v for k, v in found.items() if k not in times} == {
+        k: v for k, v in result.items() if k not in times
+    }
+    assert (run / "result.json").read_bytes() == before
+    # A second time needs a word, and so does anything that is not evaluation.
+    code, out, err = dead_leaves.finish(dead_leaves.start(again))
+    assert (code, out) == (2, "")
+    assert "already holds a run" in err
+    code, out, err = dead_leaves.finish(dead_leaves.start([*again, "--scales", "3", "--overwrite"]))
+    assert (code, out) == (2, "")
+    assert "scales is 3, but the run in" in err
+    # More of it can be measured than before.
+    more = [*again, "--overwrite", "--times-per-example", "2", "--parzen-samples", "30"]
+    code, _, err = dead_leaves.finish(dead_leaves.start(more))
+    assert (code, err) == (0, "")
+    assert result_of(run / "evaluation")["parzen"]["samples"] == 30
+
+
+@pytest.mark.slow
+def test_cut_and_resumed_it_is_the_unbroken_run(dead_leaves, tmp_path):
+    cache = tmp_path / "cache"
+    for name in ("straight", "cut"):
+        assert dead_leaves(tmp_path / name, data_dir=cache)[0] == 0
+    cut = tmp_path / "cut"
+    for step in (40, 30):
+        subprocess.run(["rm", "-r", str(cut / "checkpoints" / str(step))], check=True)
+    (cut / "result.json").unlink()
+    code, _, err = dead_leaves(cut, "--resume", data_dir=cache)
+    assert (code, err) == (0, f"{cut}: going on from step 20, to step 40")
+    straight = tmp_path / "straight"
+    assert metrics.read(cut / "metrics.jsonl") == metrics.read(straight / "metrics.jsonl")
+    assert result_of(cut)["K_bits"] == result_of(straight)["K_bits"]
+
+
+@pytest.mark.slow
+def test_a_folder_of_bark_of_two_sizes_and_a_hole_in_a_large_scene(compiled, tmp_path):
+    from scripts import Script
+
+    folder = tmp_path / "bark"
+    folder.mkdir()
+    picture(folder / "a.png", 500, 130)
+    picture(folder / "b.png", 40, 30, seed=1)
+    code, out, err = Script("bark", compiled)(tmp_path / "run", data_dir=folder)
+    assert (code, err) == (0, "")
+    assert "-0.55" in out
+    result = result_of(tmp_path / "run")
+    assert result["hole"]["known_pixels_identical"]
+    assert result["hole"]["std_in_the_hole"] > 0
+    assert (tmp_path / "run/figures/hole.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_an_array_of_ones_own_in_colour(compiled, tmp_path, dtype):
+    from scripts import Script
+
+    array = np.random.default_rng(0).integers(0, 256, (40, 7, 9, 3)).astype(dtype)
+    np.save(tmp_path / "mine.npy", array)
+    script = Script("images", compiled)
+    flags = {"heldout-examples": 0, "data": tmp_path / "mine.npy"}
+    code, out, err = script(tmp_path / "run", **flags)
+    assert (code, err) == (0, "")
+    assert "own images, mine.npy" in out
+    result = result_of(tmp_path / "run")
+    assert (result["train_examples"], result["heldout_examples"]) == (36, 4)
+    assert result["image_shape"] == [7, 9, 3]
+
+
+@pytest.mark.slow
+def test_real_mnist(mnist, tmp_path):
+    if not PREPARED.is_dir():
+        pytest.skip(f"needs a prepared MNIST in {PREPARED}; DPM_JAX_TEST_DATA names another place")
+    code, out, err = mnist(tmp_path / "run", data_dir=PREPARED)
+    assert (code, err) == (0, "")
+    assert "MNIST" in out
+    result = result_of(tmp_path / "run")
+    assert result["train_examples"] == 60_000
+    assert result["scale"] == pytest.approx(78.568, abs=1e-3)
+    # The full-covariance Gaussian of all training images: -2.06 + 3.07 bits per pixel.
+    se = result["gaussian_minus_L_null_bits_per_pixel_se"]
+    assert abs(result["gaussian_minus_L_null_bits_per_pixel"] - 3.070) < 5 * se
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--timesteps 1 --times-per-example 0", "timesteps must be at least 2, got 1"),
+        ("--scales 0", "scales must be at least 1, got 0"),
+        ("--convolutions 8 0", "convolutions must be at least 1, got 0"),
+        ("--heldout-examples 1", "heldout_examples must be at least 2"),
+        ("--times-per-example 1000 --timesteps 1000", "times_per_example must be less than timest"),
+        ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
+        ("--reverse sideways", "see --help"),
+        ("--preset default", "preset must be one of cpu, paper, got default"),
+        ("--evaluate nowhere", "nowhere is not a run's folder: it has no readable config.json"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_no_folder_is_made(refuse, tmp_path, name, flags, said):
+    assert said in refuse(flags, name)
+    assert not (tmp_path / "run").exists()
+
+
+def small_folder(path: Path, count: int = 12, height: int = 8, width: int = 8) -> Path:
+    path.mkdir()
+    for i in range(count):
+        picture(path / f"{i:02}.png", height, width, seed=i)
+    return path
+
+
+def broken(path: Path) -> Path:
+    file = small_folder(path) / "03.png"
+    file.write_bytes(file.read_bytes()[:40])
+    return path
+
+
+def mixed(path: Path) -> Path:
+    picture(small_folder(path) / "03.png", 9, 8)
+    return path
+
+
+def kinds(path: Path) -> Path:
+    picture(small_folder(path) / "03.png", 8, 8, 3)
+    return path
+
+
+def constant(path: Path) -> Path:
+    path.mkdir()
+    for i in range(12):
+        Image.fromarray(np.full((8, 8), 9, np.uint8)).save(path / f"{i}.png")
+    return path
+
+
+def absurd(path: Path) -> Path:
+    Image.new("L", (9000, 9000)).save(small_folder(path) / "03.png")
+    return path
+
+
+def empty(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def array(values: np.ndarray):
+    def save(path: Path) -> Path:
+        np.save(path.with_suffix(".npy"), values)
+        return path.with_suffix(".npy")
+
+    return save
+
+
+NOT_A_NUMBER = np.full((12, 4, 4), np.nan, np.float32)
+PICKLED = np.array([{"a": 1}] * 12, object)
+
+
+@pytest.mark.parametrize(
+    ("make", "flags", "said"),
+    [
+        (lambda path: path, "", "does not exist; give a folder of images or a .npy array"),
+        (empty, "", "holds no images"),
+        (broken, "", "03.png cannot be read as a PNG or JPEG image"),
+        (mixed, "", "images must have one size and one kind"),
+        (kinds, "--patch 4", "images must have one kind"),
+        (small_folder, "--patch 9", "patch is 9, but an image is only 8x8"),
+        (constant, "", "is constant: every pixel is 9, so the variance is 0"),
+        (absurd, "", "03.png has 9000x9000 pixels, more than 67108864 in all"),
+        (array(NOT_A_NUMBER), "", "has NaN or infinity"),
+        (array(PICKLED), "", "cannot be read as an array"),
+        (array(np.zeros((12, 4, 4), np.int64)), "", "has type int64"),
+        (array(np.arange(12 * 16.0).reshape(12, 4, 4)), "--heldout-examples 2", "and 2 at least"),
+    ],
+)
+def test_bad_images_are_one_line_and_nothing_is_overwritten(refuse, tmp_path, make, flags, said):
+    path = make(tmp_path / "data")
+    assert said in refuse(f"--data {path} {flags}", "images")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_must_be_given_is_asked_for(refuse):
+    assert "data must be given: a folder of PNG or JPEG" in refuse("", "images")
+    assert "data_dir must be given: a folder of PNG or JPEG" in refuse("", "bark")
+
+
+def test_a_dataset_that_is_not_prepared_says_what_to_do(refuse, tmp_path):
+    if importlib.util.find_spec("tensorflow"):
+        pytest.skip("tensorflow is installed, so the dataset would be prepared")
+    for name in ("mnist", "cifar10"):
+        said = refuse(f"--data-dir {tmp_path}", name)
+        assert f"{name} is not prepared in {tmp_path}" in said
+        assert "pip install 'dpm_jax[prepare]'" in said
+
+
+def test_another_experiments_run_is_not_evaluated(refuse, tmp_path):
+    run = tmp_path / "other"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.json").write_text('{"experiment": "swiss_roll", "timesteps": 1}')
+    assert "is not a run of this script" in refuse(f"--evaluate {run}", "dead_leaves")
+    (run / "config.json").write_text('{"experiment": "swiss_roll"}')
+    small = f"--data-dir {tmp_path} --train-examples 4 --heldout-examples 4 --size 8"
+    said = refuse(f"--evaluate {run} {small} --radius-max 6", "dead_leaves")
+    assert "experiment is 'dead_leaves', but the run in" in said

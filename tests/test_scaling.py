@@ -1,0 +1,35 @@
+"""Units against probability itself: code lengths of a law that can be written down."""
+
+import numpy as np
+import pytest
+
+from dpm_jax import scaling
+
+
+def test_a_density_of_dequantised_levels_is_a_code_for_the_levels():
+    """Levels 0..3: the piecewise constant density of x + u has the entropy of the levels."""
+    probability = np.array([0.5, 0.25, 0.2, 0.05])
+    units = scaling.Scaling(np.array(1.7), 2.5)
+    rng = np.random.default_rng(0)
+    levels = rng.choice(4, size=(1000, 6), p=probability)
+    x = scaling.standardise(units, scaling.dequantise(levels, rng.random(levels.shape)))
+    # In the model's units a level is 1/2.5 wide, so the density is 2.5 times the probability.
+    level = np.floor(scaling.invert(units, x.astype(np.float64)) + 1e-6).astype(int)
+    density_bits = np.log2(2.5 * probability[level]).sum(1)
+    code = scaling.bits_per_dimension(units, density_bits, 6)
+    np.testing.assert_allclose(code, -np.log2(probability[levels]).mean(1), rtol=1e-6)
+
+
+def test_moments_do_not_depend_on_how_much_there_is():
+    examples = np.random.default_rng(0).normal(5.0, 3.0, (70_000, 31))  # more than one part
+    units = scaling.fit(examples)
+    np.testing.assert_allclose(units.mean, examples.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(units.scale, np.sqrt(examples.var(0).mean()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_cannot_be_scaled_is_refused(bad):
+    with pytest.raises(ValueError, match="finite"):
+        scaling.fit(np.array([[1.0, 2.0], [bad, 0.0]]))
+    with pytest.raises(ValueError, match="variance 0"):
+        scaling.fit(np.full((3, 2), 7.0))
