@@ -31,9 +31,10 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/bark")
     preset: str = "cpu"
-    steps: int = 2_500
+    steps: int = 2_000
     timesteps: int = 500
     convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
     patch: int = 32
 
     def __post_init__(self) -> None:
@@ -55,7 +56,6 @@ PRESETS = {
         learning_rate=1e-3,
         ema_decay=0.9995,
         convolutions=(96, 96, 96, 96, 96),
-        scales=4,
         upper=(192, 192),
         precision="bfloat16",
         patch=64,

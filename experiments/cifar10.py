@@ -27,8 +27,9 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/cifar10")
     preset: str = "cpu"
-    steps: int = 2_500
+    steps: int = 1_500
     convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
     heldout_examples: int = 500
 
 
@@ -45,7 +46,6 @@ PRESETS = {
         learning_rate=1e-3,
         ema_decay=0.9995,
         convolutions=(96, 96, 96, 96),
-        scales=4,
         dense=(1024, 1024),
         dense_maps=8,
         upper=(192, 192),

@@ -34,8 +34,9 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/dead_leaves")
     preset: str = "cpu"
-    steps: int = 2_500
+    steps: int = 2_000
     convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
     size: int = 32
     radius_min: float = 2.0
     radius_max: float = 32.0
@@ -62,7 +63,6 @@ PRESETS = {
         learning_rate=1e-3,
         ema_decay=0.9995,
         convolutions=(96, 96, 96, 96, 96),
-        scales=4,
         upper=(192, 192),
         precision="bfloat16",
         train_examples=100_000,

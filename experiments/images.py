@@ -31,8 +31,9 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/images")
     preset: str = "cpu"
-    steps: int = 2_500
+    steps: int = 2_000
     convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
     data: Path | None = None
     patch: int | None = None
 
@@ -55,7 +56,6 @@ PRESETS = {
         learning_rate=1e-3,
         ema_decay=0.9995,
         convolutions=(96, 96, 96, 96, 96),
-        scales=4,
         upper=(192, 192),
         precision="bfloat16",
     ),

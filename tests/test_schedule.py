@@ -124,3 +124,29 @@ def test_at_counts_from_one():
     np.testing.assert_array_equal([c.log_alpha_bar_prev for c in steps], [0, -1, -2])
     np.testing.assert_array_equal(schedule.times(s), [2, 3])
     assert s.steps == 3
+
+
+def log_snr(s):
+    log_alpha_bar = np.asarray(s.log_alpha_bar, np.float64)
+    return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+
+
+def test_knots_make_log_shares_straight_lines(float64):
+    family = schedule.learned(50, 1e-4, spacing=0.0, knots=4)
+    start = family.init()
+    assert start["gaps"].shape == (4,)
+    # spacing 0: log-SNR falls evenly from λ_1.
+    np.testing.assert_allclose(np.diff(log_snr(family.apply(start)), 2), 0, atol=1e-9)
+    params = start | {"gaps": jnp.array([0.0, 1.0, -0.5, 0.3])}
+    shares = -np.diff(log_snr(family.apply(params)))
+    expected = np.exp(np.interp(np.arange(49), np.linspace(0, 48, 4), params["gaps"]))
+    np.testing.assert_allclose(shares / shares.sum(), expected / expected.sum(), rtol=1e-7)
+
+
+def test_as_many_knots_as_steps_are_parameters_of_their_own():
+    own, knots = (schedule.learned(9, 1e-3, knots=k) for k in (None, 8))
+    assert own.init()["gaps"].shape == knots.init()["gaps"].shape == (8,)
+    for a, b in zip(own.apply(own.init()), knots.apply(knots.init()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    with pytest.raises(ValueError, match="knots must be at least 2, got 1"):
+        schedule.learned(9, 1e-3, knots=1)
