@@ -10,8 +10,8 @@ to which t = 0 adds log r(x_0). Summed over a trajectory this is the importance 
 the target p(x_{0..T}) r(x_0): the mean of the weights estimates Z = E_p r(x_0), and averages
 over trajectories weighted by them tend to the model's own posterior.
 
-r(x_t) = r(x_0) at all t, as in the paper, or *annealed*: r(x_0)^((T-t)/T), which leaves the
-noise alone.
+r(x_t) = r(x_0) at all t, as in the paper; or *annealed*: r(x_0)^((T-t)/T), which leaves the
+noise alone; or *observed*, what r(x_0) says of x_t.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from dpm_jax.array_types import Array, Bool, Event, Scalar, Step
 from dpm_jax.kernels.base import Distribution
 from dpm_jax.process import Process
+from dpm_jax.schedule import at
 
 
 class Weighted(NamedTuple):
@@ -77,6 +78,21 @@ def product(process: Process, r: Distribution, *, annealed: bool = False) -> Per
 
     def multiply(p: Distribution, t: Step) -> Distribution:
         return process.kernel.product(p, r, power(t))
+
+    return _proposal(process, multiply, lambda x: process.kernel.log_prob(r, x))
+
+
+def observed(process: Process, r: Distribution) -> Perturbation:
+    """``product`` with r_t(x_t) = E_π[r(x_0) | x_t] in place of r at every t.
+
+    Exact for x_0 ~ π in the limit of small steps, where a constant r counts twice: near
+    equilibrium the product of many small steps with r has the law p r². Close to the data it
+    is r, whatever their law; far from them it knows that x_t says little of x_0.
+    """
+
+    def multiply(p: Distribution, t: Step) -> Distribution:
+        log_alpha_bar = at(process.schedule, t).log_alpha_bar
+        return process.kernel.product(p, process.kernel.evidence(r, log_alpha_bar), jnp.ones(()))
 
     return _proposal(process, multiply, lambda x: process.kernel.log_prob(r, x))
 

@@ -121,6 +121,52 @@ def test_weighted_bits_have_the_law_p_times_r(make, log_r, annealed):
     assert error < 0.02 * mean
 
 
+def test_observed_bits_too_and_with_a_smaller_spread_of_weights():
+    process, r = random_bits(), Bernoulli(jnp.array([1.5, -0.7, 0.0]))
+    x, weight, (mean, error) = draws(process, (3,), perturb.observed(process, r))
+    law = np.linalg.multi_dot(law_of_bits()) * np.exp(of_product(STATES))
+    assert abs(mean - law.sum()) < 5 * error
+    is_state = (x[:, None] == STATES).all(-1)
+    assert (errors(is_state, weight, law / law.sum()) < 5).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "binomial"])
+def test_evidence_is_the_expectation_of_r_under_the_prior(name, float64):
+    """By quadrature over x_0, or by both values of a bit; up to a constant in x_t."""
+    log_alpha_bar = jnp.log(0.3)
+    if name == "binomial":
+        kernel, r = binomial.kernel(ACTIVITY), Bernoulli(jnp.array([1.5]))
+        x0 = [jnp.array([0.0]), jnp.array([1.0])]
+        prior = np.array([1 - ACTIVITY, ACTIVITY])
+        states_t = x0
+    else:
+        kernel, r = gaussian.KERNEL, Normal(jnp.array([0.8]), jnp.array([0.5]))
+        nodes, prior = np.polynomial.hermite_e.hermegauss(60)
+        x0, prior = [jnp.array([x]) for x in nodes], prior / prior.sum()
+        states_t = [jnp.array([x]) for x in (-1.0, 0.2, 2.0)]
+    expected = []
+    for xt in states_t:
+        joint = [
+            p * np.exp(kernel.log_prob(kernel.marginal(x, log_alpha_bar), xt))
+            for p, x in zip(prior, x0, strict=True)
+        ]
+        weighted = [j * np.exp(kernel.log_prob(r, x)) for j, x in zip(joint, x0, strict=True)]
+        expected.append(np.log(sum(weighted) / sum(joint)))
+    found = np.array([kernel.log_prob(kernel.evidence(r, log_alpha_bar), x) for x in states_t])
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6)
+
+
+def test_evidence_without_any_signal_says_nothing():
+    for kernel, r in (
+        (gaussian.KERNEL, Normal(jnp.array([0.8]), jnp.array([0.5]))),
+        (binomial.kernel(ACTIVITY), Bernoulli(jnp.array([1.5]))),
+    ):
+        p = kernel.prior((1,))
+        found = kernel.product(p, kernel.evidence(r, jnp.log(0.0)), jnp.ones(()))
+        for a, b in zip(found, p, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.parametrize("bits", [(1, 0), (0, 1)])
 def test_weighted_unknown_bits_have_the_exact_conditional(bits):
     process, mask = random_bits(), np.array([True, False, True])

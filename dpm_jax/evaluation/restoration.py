@@ -47,7 +47,7 @@ def _known(process: Process, image: Array, *, mask: Array) -> Perturbation:
 
 
 def _gaussian(process: Process, noisy: Array, *, std: float) -> Perturbation:
-    return perturb.product(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
+    return perturb.observed(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
 
 
 def _posterior(

@@ -31,6 +31,8 @@ class Kernel(NamedTuple):
         noise: ``noise(key, shape)`` draws the randomness that ``transport`` takes.
         transport: ``transport(dist, noise)`` is a sample: a function of both, so that holding
             the noise while differentiating by β *is* the paper's frozen noise (§2.4.1).
+        evidence: ``evidence(r, log_alpha_bar)`` is r_t(x_t) = E_π[r(x_0) | x_t] for r of the
+            kernel's family, up to a constant: what r says of x_t where x_0 ~ π.
         product: ``product(dist, other, power)`` is dist · other^power, normalised: exact, and
             of the same family (§2.5).
         tilt: ``tilt(dist, log_r)`` is close to dist · r, normalised, for any differentiable
@@ -47,5 +49,6 @@ class Kernel(NamedTuple):
     kl: Callable[[Distribution, Distribution], Scalar]
     noise: Callable[[PRNGKey, tuple[int, ...]], Event]
     transport: Callable[[Distribution, Event], Event]
+    evidence: Callable[[Distribution, Scalar], Distribution]
     product: Callable[[Distribution, Distribution, Scalar], Distribution]
     tilt: Callable[[Distribution, Callable[[Event], Scalar]], Distribution]

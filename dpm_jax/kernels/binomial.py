@@ -96,6 +96,19 @@ def product(dist: Bernoulli, other: Bernoulli, power: Scalar) -> Bernoulli:
     return Bernoulli(dist.logits + power * other.logits)
 
 
+def evidence(r: Bernoulli, log_alpha_bar: Scalar, *, activity: float) -> Bernoulli:
+    """E[r(x_0) | x_t] under π, per bit: by detailed balance x_0 given x_t is ``marginal(x_t)``."""
+
+    def log_r(xt: Event) -> Event:
+        x0 = marginal(xt, log_alpha_bar, activity=activity).logits
+        # log of r₁ P(x_0 = 1 | x_t) + r₀ P(x_0 = 0 | x_t)
+        return jnp.logaddexp(
+            log_sigmoid(r.logits) + log_sigmoid(x0), log_sigmoid(-r.logits) + log_sigmoid(-x0)
+        )
+
+    return Bernoulli(log_r(jnp.ones_like(r.logits)) - log_r(jnp.zeros_like(r.logits)))
+
+
 def tilt(dist: Bernoulli, log_r: Callable[[Event], Scalar]) -> Bernoulli:
     """``product`` with B(d), d_i = r(x_i=1) / (r(x_i=0) + r(x_i=1)), other bits at their means.
 
@@ -132,6 +145,7 @@ def kernel(activity: float) -> Kernel:
         log_prob=log_prob,
         entropy=entropy,
         step_entropy=partial(step_entropy, activity=activity),
+        evidence=partial(evidence, activity=activity),
         kl=kl,
         noise=noise,
         transport=transport,

@@ -96,6 +96,14 @@ def product(dist: Normal, other: Normal, power: Scalar) -> Normal:
     return Normal(dist.mean + gain * (other.mean - dist.mean), variance)
 
 
+def evidence(r: Normal, log_alpha_bar: Scalar) -> Normal:
+    """E[r(x_0) | x_t] under π as a function of x_t: N(m; √ᾱ_t x_t, s² + 1-ᾱ_t), a normal in x_t."""
+    # Where ᾱ = 0 nothing is known of x_t: this normal is wide enough for float32 to say so.
+    log_alpha_bar = jnp.maximum(log_alpha_bar, -30.0)
+    variance = (r.variance - jnp.expm1(log_alpha_bar)) * jnp.exp(-log_alpha_bar)
+    return Normal(r.mean * jnp.exp(-0.5 * log_alpha_bar), variance)
+
+
 def tilt(dist: Normal, log_r: Callable[[Event], Scalar]) -> Normal:
     """N(μ + σ² ∇log r(μ), σ²): r is taken as log-linear near μ (paper, Table App.1, last row)."""
     return Normal(dist.mean + dist.variance * jax.grad(log_r)(dist.mean), dist.variance)
@@ -109,6 +117,7 @@ KERNEL = Kernel(
     log_prob=log_prob,
     entropy=entropy,
     step_entropy=step_entropy,
+    evidence=evidence,
     kl=kl,
     noise=noise,
     transport=transport,

@@ -113,7 +113,7 @@ def _start(
     if drawn.shape[1:] != model.event_shape:
         raise ValueError(
             f"examples must have shape [n, {', '.join(map(str, model.event_shape))}], "
-            f"got {drawn.shape[1:]} from {examples.shape}"
+            f"got [n, {', '.join(map(str, drawn.shape[1:]))}]"
         )
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     optimizer = make_optimizer(config)

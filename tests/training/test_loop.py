@@ -201,5 +201,5 @@ def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path, cut
 
 
 def test_examples_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"examples must have shape \[n, 2\], got \(500, 3\)"):
+    with pytest.raises(ValueError, match=r"examples must have shape \[n, 2\], got \[n, 3\]"):
         fit(toys.reals(), toys.bit_data(), toys.config(), progress=False)
