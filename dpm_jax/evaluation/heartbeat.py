@@ -21,6 +21,7 @@ from dpm_jax.limits import heartbeat as limits
 from dpm_jax.process import Process, bind
 
 PROFILE_EXAMPLES = 200
+POSTERIOR_DRAWS = 2_000  # of 2,000 steps each
 
 
 class Question(NamedTuple):
@@ -52,13 +53,13 @@ def nearest_phase(samples: np.ndarray) -> np.ndarray:
 
 
 def perturbation(process: Process, question: Question) -> perturb.Perturbation:
-    """Known bits are held; bits seen through a channel multiply by its likelihood, annealed."""
+    """Known bits are held; bits seen through a channel multiply by its likelihood."""
     value, mask = map(jnp.asarray, _arrays(question))
     if not question.flipped:
         return perturb.known(process, value, mask)
     odds = np.log((1 - question.flipped) / question.flipped)
     r = Bernoulli(jnp.where(mask, (2 * value - 1) * odds, 0.0))
-    return perturb.product(process, r, annealed=True)
+    return perturb.observed(process, r)
 
 
 def posteriors(
@@ -103,7 +104,7 @@ def finish(outcome: Outcome, folder: Path, *, seed: int) -> dict[str, Any]:
     keys = [jax.random.fold_in(jax.random.key(seed), i) for i in (2, 3)]
     examples = outcome.data.heldout[:PROFILE_EXAMPLES]
     profile = entropy_profile(partial(bind, model), params, examples, keys[0])
-    answers = posteriors(partial(bind, model), params, total, keys[1])
+    answers = posteriors(partial(bind, model), params, POSTERIOR_DRAWS, keys[1])
     pictures = {
         "heartbeat": figures.heartbeat(outcome.data.heldout, drawn[halfway], drawn[0]),
         "bits": figures.where_the_bits_go(outcome.likelihood.step_kl, *profile, continuous=False),
