@@ -31,7 +31,7 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/bark")
     preset: str = "cpu"
-    steps: int = 2_000
+    steps: int = 1_500
     timesteps: int = 500
     convolutions: tuple[int, ...] = (24, 24, 24)
     scales: int = 4

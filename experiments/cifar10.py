@@ -27,7 +27,7 @@ class Config(image_problem.ImageConfig):
 
     workdir: Path = Path("runs/cifar10")
     preset: str = "cpu"
-    steps: int = 1_500
+    steps: int = 800
     convolutions: tuple[int, ...] = (24, 24, 24)
     scales: int = 4
     heldout_examples: int = 500

@@ -1,5 +1,6 @@
 """The image scripts: whole small runs, evaluation again, and bad input in one line."""
 
+import importlib
 import importlib.util
 import json
 import math
@@ -8,12 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import image_problem
+import jax
 import numpy as np
 import pytest
 from PIL import Image
-from scripts import ROOT
+from scripts import ROOT, Script
 
+from dpm_jax import process
+from dpm_jax.data import patches
+from dpm_jax.data.images import Images
 from dpm_jax.training import metrics
+from dpm_jax.training.objective import loss
 
 DATA = Path(os.environ.get("DPM_JAX_TEST_DATA", ROOT.parent / "shared" / "data"))
 PREPARED = DATA / "tensorflow_datasets"
@@ -95,8 +102,6 @@ def test_cut_and_resumed_it_is_the_unbroken_run(dead_leaves, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_of_bark_of_two_sizes_and_a_hole_in_a_large_scene(compiled, tmp_path):
-    from scripts import Script
-
     folder = tmp_path / "bark"
     folder.mkdir()
     picture(folder / "a.png", 500, 130)
@@ -113,8 +118,6 @@ def test_a_folder_of_bark_of_two_sizes_and_a_hole_in_a_large_scene(compiled, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_an_array_of_ones_own_in_colour(compiled, tmp_path, dtype):
-    from scripts import Script
-
     array = np.random.default_rng(0).integers(0, 256, (40, 7, 9, 3)).astype(dtype)
     np.save(tmp_path / "mine.npy", array)
     script = Script("images", compiled)
@@ -140,6 +143,23 @@ def test_real_mnist(mnist, tmp_path):
     # The full-covariance Gaussian of all training images: -2.06 + 3.07 bits per pixel.
     se = result["gaussian_minus_L_null_bits_per_pixel_se"]
     assert abs(result["gaussian_minus_L_null_bits_per_pixel"] - 3.070) < 5 * se
+
+
+@pytest.mark.parametrize("preset", ["cpu", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
+    """By shapes alone: nothing is compiled or computed."""
+    config = importlib.import_module(name).PRESETS[preset]
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    data = patches.prepare(Images(images, images), None, seed=0)
+    model = image_problem.build_model(config, data)
+    key = jax.random.key(0)
+    params = jax.eval_shape(lambda key: process.init(model, key), key)
+    x0 = jax.ShapeDtypeStruct((config.batch_size, *images.shape[1:]), np.float32)
+    value, _ = jax.eval_shape(
+        lambda p, x: loss(model, p, x, key, config.times_per_batch), params, x0
+    )
+    assert (value.shape, value.dtype) == ((), np.float32)
 
 
 @pytest.mark.parametrize("name", NAMES)
