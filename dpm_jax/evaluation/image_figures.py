@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dpm_jax.evaluation.figures import WIDTH, Drawing
 
@@ -39,13 +40,13 @@ def rows(named: Mapping[str, np.ndarray], notes: Mapping[str, str] | None = None
     strips = {name: grid(images, len(images)) for name, images in named.items()}
     height, width = next(iter(strips.values())).shape[:2]
     label = 1.3  # inches
-    figure = Drawing(
-        figsize=(WIDTH, len(strips) * (WIDTH - label) * height / width + 0.1), layout="constrained"
-    )
+    tall = len(strips) * (WIDTH - label) * height / width + 0.1
+    room = ConstrainedLayoutEngine(w_pad=0.08)  # inches, for the longest label
+    figure = Drawing(figsize=(WIDTH, tall), layout=room)
     all_axes = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
     for axes, (name, strip) in zip(all_axes, strips.items(), strict=True):
         _show(axes, strip)
-        text = name.replace("_", " ")
+        text = name
         if notes and name in notes:
             text += f"\n{notes[name]}"
         axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=10)

@@ -22,7 +22,7 @@ AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundre
 STATES = 6  # steps t of the figure of states
 SHOWN = 8  # images in a figure's row
 NOISE = 1.0  # standard deviation, scaled units: signal-to-noise 1
-DENOISED, DRAWS = 32, 8  # images, and samples whose mean is the posterior's
+DENOISED, DRAWS = 16, 6  # images, and samples whose mean is the posterior's
 FIT_EXAMPLES = 50_000  # for the moments of the training set
 WINDOW_EXAMPLES = 1_000  # validation images for the width of the Parzen windows
 HOLE = 100  # side in pixels, as in the paper's Figure 5
@@ -160,8 +160,10 @@ def denoise(subject: Subject, moments: Moments, key: PRNGKey, folder: Path) -> d
     )
     versions = {"noisy": noisy, "wiener": wiener, "posterior_mean": draws.mean(1)}
     errors = {name: ((x - clean) ** 2).mean((1, 2, 3)) for name, x in versions.items()}
-    shown = {"clean": clean, **versions, "one sample": draws[:, 0]}
-    notes = {name: f"MSE {error.mean():.3f}" for name, error in errors.items()}
+    labels = dict(zip(versions, ("noisy", "Wiener filter", "posterior mean"), strict=True))
+    shown = {labels[name]: x for name, x in versions.items()}
+    shown = {"clean": clean, **shown, "one sample": draws[:, 0]}
+    notes = {labels[name]: f"MSE {error.mean():.3f}" for name, error in errors.items()}
     figure = image_figures.rows({name: subject.grey(x[:SHOWN]) for name, x in shown.items()}, notes)
     figures.save(figure, folder / "denoising.png")
     found = {name: report.pair("mse", estimate(error)) for name, error in errors.items()}

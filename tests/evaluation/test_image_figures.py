@@ -28,7 +28,7 @@ def test_figures_are_drawn_and_labelled(tmp_path):
     drawn = {
         "samples": image_figures.samples(images[:5], images),
         "states": image_figures.states({4: images, 2: images, 0: images}),
-        "rows": image_figures.rows({"noisy": images, "a_b": images}, {"noisy": "MSE 1.0"}),
+        "rows": image_figures.rows({"noisy": images, "a b": images}, {"noisy": "MSE 1.0"}),
         "panels": image_figures.panels({"scene": images[0], "hole": images[1]}),
     }
     labels = [axes.get_ylabel() for axes in drawn["rows"].axes]
