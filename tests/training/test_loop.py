@@ -164,15 +164,22 @@ def test_an_interrupt_in_the_last_dispatch_still_stops_the_run(straight, tmp_pat
     assert_same(tmp_path / "run", straight["reals"])
 
 
-def test_the_second_signal_acts_as_usual_and_handlers_come_back():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def usual_interrupt():
+    """A shell's background jobs start with SIGINT ignored, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_signal_acts_as_usual_and_handlers_come_back(usual_interrupt):
     with interrupts() as flag:
         assert not flag
         signal.raise_signal(signal.SIGINT)
         assert flag.name == "SIGINT"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is usual_interrupt
 
 
 def test_training_works_off_the_main_thread():
