@@ -1,15 +1,15 @@
 """CIFAR-10 (paper, §3.2, Figure 3): 32×32 photographs in colour.
 
-Trains a Gaussian diffusion of T = 1000 steps on the network of App. D.2 with its dense path, and
-reports K in bits per pixel and in bits per dimension of the 8-bit images, on the test set.
+Trains a Gaussian diffusion of T = 1000 steps on the network of App. D.2, and reports K in bits per
+pixel and in bits per dimension of the 8-bit images, on test images.
 
 --data-dir is a folder of TensorFlow Datasets that holds "cifar10"; by default
 ~/tensorflow_datasets. Where it is not prepared yet, it is downloaded (needs the extra:
 pip install 'dpm_jax[prepare]').
 
-Presets: "cpu", 15 minutes on two cores; "paper", for an accelerator: four convolutions of 96
-features over 4 scales, a dense path of 2 × 1024 units, batches of 512, 200,000 steps. The default
-is "cpu" where there is no accelerator.
+Presets: "cpu", 15 minutes on two cores, without the dense path; "paper", for an accelerator: four
+convolutions of 96 features over 4 scales, a dense path of 2 × 1024 units, batches of 512, 200,000
+steps. The default is "cpu" where there is no accelerator.
 """
 
 from __future__ import annotations
