@@ -43,10 +43,11 @@ class ImageConfig(harness.RunConfig):
         heldout_examples: how many held-out images are measured; 0 for all.
         times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
         parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
+        denoising: multiply by r(x_0) at every t, as in the paper, or by what y says of x_t.
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
-        *("samples", "heldout_examples", "times_per_example", "parzen_samples"),
+        *("samples", "heldout_examples", "times_per_example", "parzen_samples", "denoising"),
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*harness.RunConfig.NOT_THE_RUN, "data_dir")
 
@@ -73,6 +74,7 @@ class ImageConfig(harness.RunConfig):
     heldout_examples: int = 0
     times_per_example: int = 16
     parzen_samples: int = 0
+    denoising: Literal["constant", "observed"] = "constant"
 
     def __post_init__(self) -> None:
         """Check what images have, before any image is read; the schedule checks its own."""
@@ -116,6 +118,7 @@ def experiment(
         samples=config.samples,
         parzen_samples=config.parzen_samples,
         any_size=not config.dense,
+        denoising=config.denoising,
     )
     return harness.Experiment(name, variant, model, data.dataset, measure, evaluation.summary)
 

@@ -13,7 +13,7 @@ from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import baselines, figures, image_figures, parzen, report, restored
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
-from dpm_jax.evaluation.restored import Subject
+from dpm_jax.evaluation.restored import Denoising, Subject
 from dpm_jax.evaluation.table import text
 from dpm_jax.process import Model, bind
 from dpm_jax.training.loop import Fitted
@@ -35,6 +35,7 @@ def measure(
     samples: int,
     parzen_samples: int,
     any_size: bool,
+    denoising: Denoising,
 ) -> dict[str, Any]:
     """K and its baseline, samples, denoising and inpainting; figures into ``folder``.
 
@@ -48,6 +49,7 @@ def measure(
         samples: how many to draw.
         parzen_samples: how many for the Parzen estimate; 0 for none.
         any_size: whether the network fits images of any size.
+        denoising: how r enters the steps.
     """
     subject = Subject(model, fitted.params, data)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 6)
@@ -66,7 +68,7 @@ def measure(
         "times_per_example": times,
         **bound(subject, likelihood, baselines.gaussian_bits(moments, subject.heldout)),
         **sample(subject, samples, keys[1], folder),
-        **restored.denoise(subject, moments, keys[2], folder),
+        **restored.denoise(subject, moments, denoising, keys[2], folder),
         **restored.inpaint(subject, keys[3], folder),
         **(restored.fill_hole(subject, keys[4], folder) if any_size else {}),
         **windows(subject, parzen_samples, keys[5]),

@@ -5,7 +5,7 @@ Batches of images in the model's units; every function is one compiled program.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,18 +36,36 @@ def inpaint(
 
 
 def denoise(
-    process: MakeProcess, params: Any, noisy: Images, std: float, key: PRNGKey, *, draws: int
+    process: MakeProcess,
+    params: Any,
+    noisy: Images,
+    std: float,
+    key: PRNGKey,
+    *,
+    draws: int,
+    form: Literal["constant", "observed"],
 ) -> Draws:
-    """Samples of x_0 given y = x_0 + std · ε, the noise's ``std`` in the model's units."""
-    return _posterior(process, params, noisy, key, draws, partial(_gaussian, std=std))
+    """Samples of x_0 given y = x_0 + std · ε, the noise's ``std`` in the model's units.
+
+    ``form``: r(x_0) at every t, as in the paper, or what y says of x_t (``perturb.observed``).
+    """
+    multiply = {"constant": perturb.product, "observed": perturb.observed}[form]
+    gaussian = partial(_gaussian, std=std, multiply=multiply)
+    return _posterior(process, params, noisy, key, draws, gaussian)
 
 
 def _known(process: Process, image: Array, *, mask: Array) -> Perturbation:
     return perturb.known(process, image, mask)
 
 
-def _gaussian(process: Process, noisy: Array, *, std: float) -> Perturbation:
-    return perturb.observed(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
+def _gaussian(
+    process: Process,
+    noisy: Array,
+    *,
+    std: float,
+    multiply: Callable[[Process, Normal], Perturbation],
+) -> Perturbation:
+    return multiply(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
 
 
 def _posterior(

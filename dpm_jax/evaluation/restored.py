@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,10 @@ NOISE = 1.0  # standard deviation, scaled units: signal-to-noise 1
 DENOISED, DRAWS = 16, 6  # images, and samples whose mean is the posterior's
 HOLE = 100  # side in pixels, as in the paper's Figure 5
 SCENE = 256  # side of the scene around it, at most
+
+
+Denoising = Literal["constant", "observed"]
+"""How r enters the steps: ``restoration.denoise``."""
 
 
 class Subject(NamedTuple):
@@ -42,14 +46,16 @@ class Subject(NamedTuple):
         return np.clip((levels - low) / (top - low), 0, 1)
 
 
-def denoise(subject: Subject, moments: Moments, key: PRNGKey, folder: Path) -> dict[str, Any]:
+def denoise(
+    subject: Subject, moments: Moments, form: Denoising, key: PRNGKey, folder: Path
+) -> dict[str, Any]:
     """Signal-to-noise 1: the mean of posterior samples against the noisy image and Wiener's."""
     noise_key, draw_key = jax.random.split(key)
     clean = subject.heldout[_spread(len(subject.heldout), DENOISED)]
     noisy = clean + NOISE * np.asarray(jax.random.normal(noise_key, clean.shape))
     wiener = baselines.wiener(moments, noisy, NOISE**2)
     draws = restoration.denoise(
-        partial(bind, subject.model), subject.params, noisy, NOISE, draw_key, draws=DRAWS
+        partial(bind, subject.model), subject.params, noisy, NOISE, draw_key, draws=DRAWS, form=form
     )
     versions = {"noisy": noisy, "wiener": wiener, "posterior_mean": draws.mean(1)}
     errors = {name: ((x - clean) ** 2).mean((1, 2, 3)) for name, x in versions.items()}
@@ -66,6 +72,7 @@ def denoise(subject: Subject, moments: Moments, key: PRNGKey, folder: Path) -> d
             "images": len(clean),
             "draws": DRAWS,
             "noise_std": NOISE,
+            "form": form,
             **found,
             **report.pair("wiener_minus_posterior_mean_mse", gain),
         }

@@ -43,8 +43,12 @@ def test_known_pixels_are_bit_identical_and_unknown_ones_vary(images):
     np.testing.assert_array_equal(again, draws)
 
 
-def test_denoising_of_the_prior_is_the_wiener_filter(images):
-    """Of x_0 ~ N(0, I), y = x_0 + s ε leaves N(y/(1+s²), s²/(1+s²))."""
+@pytest.mark.parametrize(("form", "counts"), [("observed", 1), ("constant", 2)])
+def test_denoising_of_the_prior_is_known(images, form, counts):
+    """Of x_0 ~ N(0, I), y = x_0 + s ε leaves N(y/(1+s²), s²/(1+s²)).
+
+    A constant r counts twice near equilibrium, as if s² were half of what it is.
+    """
     family = schedule.given(np.full(400, 0.01))
 
     def process(params):
@@ -54,8 +58,9 @@ def test_denoising_of_the_prior_is_the_wiener_filter(images):
         return Process(gaussian.KERNEL, family.apply({}), forward_kernel)
 
     std = 2.0
-    draws = restoration.denoise(process, {}, images, std, jax.random.key(2), draws=4000)
-    expected = images / (1 + std**2)
+    variance = std**2 / counts
+    draws = restoration.denoise(process, {}, images, std, jax.random.key(2), draws=4000, form=form)
+    expected = images / (1 + variance)
     # Monte Carlo's standard error is 0.9/√4000; steps of 0.01 add as much.
     np.testing.assert_allclose(draws.mean(1), expected, atol=5 * 0.9 / 4000**0.5)
-    np.testing.assert_allclose(draws.var(1), std**2 / (1 + std**2), rtol=0.15)
+    np.testing.assert_allclose(draws.var(1), variance / (1 + variance), rtol=0.15)
