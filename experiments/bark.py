@@ -12,7 +12,7 @@ where there is no accelerator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import harness
@@ -30,11 +30,8 @@ class Config(image_problem.ImageConfig):
     """
 
     workdir: Path = Path("runs/bark")
-    preset: str = "cpu"
     steps: int = 1_500
     timesteps: int = 500
-    convolutions: tuple[int, ...] = (24, 24, 24)
-    scales: int = 4
     patch: int = 32
 
     def __post_init__(self) -> None:
@@ -43,24 +40,11 @@ class Config(image_problem.ImageConfig):
         require("patch", self.patch, at_least=2)
 
 
-CPU = Config()
-PRESETS = {
-    "cpu": CPU,
-    "paper": replace(
-        CPU,
-        preset="paper",
-        steps=100_000,
-        batch_size=128,
-        times_per_batch=32,
-        warmup_steps=1_000,
-        learning_rate=1e-3,
-        ema_decay=0.9995,
-        convolutions=(96, 96, 96, 96, 96),
-        upper=(192, 192),
-        precision="bfloat16",
-        patch=64,
-    ),
-}
+PRESETS = image_problem.presets(
+    Config(),
+    times_per_batch=32,
+    patch=64,
+)
 
 
 def build(config: Config) -> harness.Experiment:

@@ -14,7 +14,7 @@ steps. The default is "cpu" where there is no accelerator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import harness
@@ -26,34 +26,21 @@ class Config(image_problem.ImageConfig):
     """CIFAR-10's flags."""
 
     workdir: Path = Path("runs/cifar10")
-    preset: str = "cpu"
     steps: int = 800
-    convolutions: tuple[int, ...] = (24, 24, 24)
-    scales: int = 4
     heldout_examples: int = 500
 
 
-CPU = Config()
-PRESETS = {
-    "cpu": CPU,
-    "paper": replace(
-        CPU,
-        preset="paper",
-        steps=200_000,
-        batch_size=512,
-        times_per_batch=64,
-        warmup_steps=1_000,
-        learning_rate=1e-3,
-        ema_decay=0.9995,
-        convolutions=(96, 96, 96, 96),
-        dense=(1024, 1024),
-        dense_maps=8,
-        upper=(192, 192),
-        precision="bfloat16",
-        samples=256,
-        heldout_examples=0,
-    ),
-}
+PRESETS = image_problem.presets(
+    Config(),
+    steps=200_000,
+    batch_size=512,
+    times_per_batch=64,
+    convolutions=(96, 96, 96, 96),
+    dense=(1024, 1024),
+    dense_maps=8,
+    samples=256,
+    heldout_examples=0,
+)
 
 
 def build(config: Config) -> harness.Experiment:

@@ -12,7 +12,7 @@ where there is no accelerator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import harness
@@ -33,10 +33,7 @@ class Config(image_problem.ImageConfig):
     """
 
     workdir: Path = Path("runs/dead_leaves")
-    preset: str = "cpu"
     steps: int = 2_000
-    convolutions: tuple[int, ...] = (24, 24, 24)
-    scales: int = 4
     size: int = 32
     radius_min: float = 2.0
     radius_max: float = 32.0
@@ -50,24 +47,12 @@ class Config(image_problem.ImageConfig):
         require("heldout_examples", self.heldout_examples, at_least=2)
 
 
-CPU = Config()
-PRESETS = {
-    "cpu": CPU,
-    "paper": replace(
-        CPU,
-        preset="paper",
-        steps=100_000,
-        batch_size=256,
-        times_per_batch=64,
-        warmup_steps=1_000,
-        learning_rate=1e-3,
-        ema_decay=0.9995,
-        convolutions=(96, 96, 96, 96, 96),
-        upper=(192, 192),
-        precision="bfloat16",
-        train_examples=100_000,
-    ),
-}
+PRESETS = image_problem.presets(
+    Config(),
+    batch_size=256,
+    times_per_batch=64,
+    train_examples=100_000,
+)
 
 
 def build(config: Config) -> harness.Experiment:

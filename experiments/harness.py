@@ -51,7 +51,11 @@ class RunConfig(TrainConfig):
     """
 
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (
-        *("workdir", "resume", "overwrite", "tensorboard", "evaluate"),
+        "workdir",
+        "resume",
+        "overwrite",
+        "tensorboard",
+        "evaluate",
     )
     """Flags that change nothing of what a run computes."""
     EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)

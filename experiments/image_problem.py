@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import harness
 
@@ -47,10 +47,15 @@ class ImageConfig(harness.RunConfig):
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
-        *("samples", "heldout_examples", "times_per_example", "parzen_samples", "denoising"),
+        "samples",
+        "heldout_examples",
+        "times_per_example",
+        "parzen_samples",
+        "denoising",
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*harness.RunConfig.NOT_THE_RUN, "data_dir")
 
+    preset: str = "cpu"
     data_dir: Path | None = None
     learning_rate: float = 4e-3
     warmup_steps: int = 100
@@ -62,8 +67,8 @@ class ImageConfig(harness.RunConfig):
     schedule: str = "learned"
     beta_1: float | None = None
     reverse: Literal["denoised", "perturbed", "paper"] = "denoised"
-    convolutions: tuple[int, ...] = (16, 16)
-    scales: int = 3
+    convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
     dense: tuple[int, ...] = ()
     dense_maps: int = 4
     upper: tuple[int, ...] = (48, 48)
@@ -94,6 +99,24 @@ class ImageConfig(harness.RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
+
+
+ConfigT = TypeVar("ConfigT", bound=ImageConfig)
+
+
+def presets(cpu: ConfigT, **paper: Any) -> dict[str, ConfigT]:
+    """The presets of a script: ``cpu``, and "paper", what all share on an accelerator and more."""
+    shared: dict[str, Any] = {
+        "preset": "paper",
+        "steps": 100_000,
+        "warmup_steps": 1_000,
+        "learning_rate": 1e-3,
+        "ema_decay": 0.9995,
+        "convolutions": (96, 96, 96, 96, 96),
+        "upper": (192, 192),
+        "precision": "bfloat16",
+    }
+    return {"cpu": cpu, "paper": replace(cpu, **shared | paper)}
 
 
 def experiment(

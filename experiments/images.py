@@ -11,7 +11,7 @@ accelerator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import harness
@@ -30,10 +30,7 @@ class Config(image_problem.ImageConfig):
     """
 
     workdir: Path = Path("runs/images")
-    preset: str = "cpu"
     steps: int = 2_000
-    convolutions: tuple[int, ...] = (24, 24, 24)
-    scales: int = 4
     data: Path | None = None
     patch: int | None = None
 
@@ -44,22 +41,10 @@ class Config(image_problem.ImageConfig):
             require("patch", self.patch, at_least=2)
 
 
-CPU = Config()
-PRESETS = {
-    "cpu": CPU,
-    "paper": replace(
-        CPU,
-        preset="paper",
-        steps=100_000,
-        times_per_batch=32,
-        warmup_steps=1_000,
-        learning_rate=1e-3,
-        ema_decay=0.9995,
-        convolutions=(96, 96, 96, 96, 96),
-        upper=(192, 192),
-        precision="bfloat16",
-    ),
-}
+PRESETS = image_problem.presets(
+    Config(),
+    times_per_batch=32,
+)
 
 
 def build(config: Config) -> harness.Experiment:

@@ -13,7 +13,7 @@ Parzen estimate from 10,000 samples. The default is "cpu" where there is no acce
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import harness
@@ -25,32 +25,23 @@ class Config(image_problem.ImageConfig):
     """MNIST's flags."""
 
     workdir: Path = Path("runs/mnist")
-    preset: str = "cpu"
     steps: int = 7_000
+    convolutions: tuple[int, ...] = (16, 16)
+    scales: int = 3
     dense: tuple[int, ...] = (512, 512)
 
 
-CPU = Config()
-PRESETS = {
-    "cpu": CPU,
-    "paper": replace(
-        CPU,
-        preset="paper",
-        steps=100_000,
-        batch_size=512,
-        times_per_batch=64,
-        warmup_steps=1_000,
-        learning_rate=1e-3,
-        ema_decay=0.9995,
-        convolutions=(64, 64, 64, 64),
-        dense=(1024, 1024),
-        dense_maps=8,
-        upper=(128, 128),
-        precision="bfloat16",
-        samples=256,
-        parzen_samples=10_000,
-    ),
-}
+PRESETS = image_problem.presets(
+    Config(),
+    batch_size=512,
+    times_per_batch=64,
+    convolutions=(64, 64, 64, 64),
+    dense=(1024, 1024),
+    dense_maps=8,
+    upper=(128, 128),
+    samples=256,
+    parzen_samples=10_000,
+)
 
 
 def build(config: Config) -> harness.Experiment:

@@ -32,7 +32,10 @@ class ToyConfig(harness.RunConfig):
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
-        *("samples", "heldout_examples", "iw_examples", "iw_samples"),
+        "samples",
+        "heldout_examples",
+        "iw_examples",
+        "iw_samples",
     )
 
     train_examples: int = 1_000_000
