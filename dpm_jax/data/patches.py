@@ -85,8 +85,7 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
             f"heldout_examples must be at most the {len(examples)} that there are, and 2 at "
             f"least, got {heldout or len(examples)}"
         )
-    kept = np.linspace(0, len(examples) - 1, heldout or len(examples)).round().astype(int)
-    examples = examples[kept]
+    examples = examples[evenly(len(examples), heldout or len(examples))]
     size, channels = examples.shape[1:3], examples.shape[-1]
     grain = 1.0 if examples.dtype == np.uint8 else 0.0
     row = np.concatenate([image.reshape(-1, channels) for image in images.train])
@@ -96,6 +95,11 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
     where = layout(images.train, size)
     data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain))
     return ImageData(data, units, grain, images.heldout, where)
+
+
+def evenly(count: int, wanted: int) -> np.ndarray:
+    """``wanted`` of the numbers 0..count-1, or all if there are fewer, evenly spread."""
+    return np.linspace(0, count - 1, min(wanted, count)).round().astype(int)
 
 
 def _grid(images: Pixels, patch: int) -> np.ndarray:

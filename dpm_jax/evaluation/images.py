@@ -1,7 +1,6 @@
 """From a trained model of images to the numbers and pictures that its experiment leaves."""
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import baselines, figures, image_figures, parzen, report, restored
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
-from dpm_jax.evaluation.restored import Denoising, Subject
+from dpm_jax.evaluation.restoration import Denoising
+from dpm_jax.evaluation.restored import Subject
 from dpm_jax.evaluation.table import text
-from dpm_jax.process import Model, bind
+from dpm_jax.process import Model
 from dpm_jax.training.loop import Fitted
 
 AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
@@ -56,15 +56,15 @@ def measure(
     pixels = data.pixels(FIT_EXAMPLES, seed=seed)
     moments = baselines.fit(pixels, data.scaling, grain=data.grain, seed=seed)
     likelihood = evaluate(
-        partial(bind, model),
-        fitted.params,
+        subject.process,
+        subject.params,
         subject.heldout,
         keys[0],
         times=times,
         chunk=_chunk(model, times),
     )
     return {
-        "train_examples": int(data.patches),
+        "train_examples": data.patches,
         "times_per_example": times,
         **bound(subject, likelihood, baselines.gaussian_bits(moments, subject.heldout)),
         **sample(subject, samples, keys[1], folder),
@@ -82,7 +82,6 @@ def bound(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> dic
     K, null = likelihood.K, likelihood.null
     code = scaling.bits_per_dimension(units, K, dimensions)
     gaussian_code = scaling.bits_per_dimension(units, gaussian, dimensions)
-    schedule = subject.model.schedule.apply(subject.params["schedule"])
     return {
         "heldout_examples": len(K),
         "image_shape": list(shape),
@@ -101,7 +100,7 @@ def bound(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> dic
             "step_kl": float(likelihood.step_kl.sum() / pixels),
             **{name: value / pixels for name, value in likelihood.terms.items()},
         },
-        "beta_1": float(schedule.beta[0]),
+        "beta_1": float(_beta(subject)[0]),
     }
 
 
@@ -112,13 +111,10 @@ def sample(subject: Subject, count: int, key: PRNGKey, folder: Path) -> dict[str
     drawn = report.draw(
         subject.model, subject.params, count, key, keep=keep, chunk=_chunk(subject.model, 1)
     )
-    data, drawn = (
-        subject.grey(subject.heldout[:count]),
-        {t: subject.grey(x) for t, x in drawn.items()},
-    )
+    shown = {t: subject.grey(x) for t, x in drawn.items()}
     pictures = {
-        "samples": image_figures.samples(data, drawn[0]),
-        "states": image_figures.states({t: x[: restored.SHOWN] for t, x in drawn.items()}),
+        "samples": image_figures.samples(subject.grey(subject.heldout[:count]), shown[0]),
+        "states": image_figures.states({t: x[: restored.SHOWN] for t, x in shown.items()}),
         "schedules": figures.schedules({"learned": _beta(subject)}),
     }
     for name, figure in pictures.items():

@@ -13,13 +13,15 @@ import numpy as np
 
 from dpm_jax import perturb, trajectory
 from dpm_jax.array_types import Array, Bool, Float, PRNGKey
+from dpm_jax.evaluation.likelihood import MakeProcess
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.perturb import Perturbation
 from dpm_jax.process import Process
 
 Images = Float[np.ndarray, "n height width channels"]
 Draws = Float[np.ndarray, "n draws height width channels"]
-MakeProcess = Callable[[Any], Process]
+Denoising = Literal["constant", "observed"]
+"""How r enters the steps: ``denoise``."""
 
 
 def inpaint(
@@ -43,7 +45,7 @@ def denoise(
     key: PRNGKey,
     *,
     draws: int,
-    form: Literal["constant", "observed"],
+    form: Denoising,
 ) -> Draws:
     """Samples of x_0 given y = x_0 + std · ε, the noise's ``std`` in the model's units.
 

@@ -2,17 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from dpm_jax import scaling
 from dpm_jax.array_types import PRNGKey
-from dpm_jax.data.patches import ImageData
+from dpm_jax.data.patches import ImageData, evenly
 from dpm_jax.evaluation import baselines, figures, image_figures, report, restoration
 from dpm_jax.evaluation.baselines import Moments
-from dpm_jax.evaluation.likelihood import estimate
+from dpm_jax.evaluation.likelihood import MakeProcess, estimate
 from dpm_jax.process import Model, Params, bind
 
 SHOWN = 8  # images in a figure's row
@@ -22,16 +22,17 @@ HOLE = 100  # side in pixels, as in the paper's Figure 5
 SCENE = 256  # side of the scene around it, at most
 
 
-Denoising = Literal["constant", "observed"]
-"""How r enters the steps: ``restoration.denoise``."""
-
-
 class Subject(NamedTuple):
     """A trained model and its data: what every measurement here is about."""
 
     model: Model
     params: Params
     data: ImageData
+
+    @property
+    def process(self) -> MakeProcess:
+        """Parameters to process."""
+        return partial(bind, self.model)
 
     @property
     def heldout(self) -> np.ndarray:
@@ -47,15 +48,15 @@ class Subject(NamedTuple):
 
 
 def denoise(
-    subject: Subject, moments: Moments, form: Denoising, key: PRNGKey, folder: Path
+    subject: Subject, moments: Moments, form: restoration.Denoising, key: PRNGKey, folder: Path
 ) -> dict[str, Any]:
     """Signal-to-noise 1: the mean of posterior samples against the noisy image and Wiener's."""
     noise_key, draw_key = jax.random.split(key)
-    clean = subject.heldout[_spread(len(subject.heldout), DENOISED)]
+    clean = subject.heldout[evenly(len(subject.heldout), DENOISED)]
     noisy = clean + NOISE * np.asarray(jax.random.normal(noise_key, clean.shape))
     wiener = baselines.wiener(moments, noisy, NOISE**2)
     draws = restoration.denoise(
-        partial(bind, subject.model), subject.params, noisy, NOISE, draw_key, draws=DRAWS, form=form
+        subject.process, subject.params, noisy, NOISE, draw_key, draws=DRAWS, form=form
     )
     versions = {"noisy": noisy, "wiener": wiener, "posterior_mean": draws.mean(1)}
     errors = {name: ((x - clean) ** 2).mean((1, 2, 3)) for name, x in versions.items()}
@@ -81,12 +82,10 @@ def denoise(
 
 def inpaint(subject: Subject, key: PRNGKey, folder: Path) -> dict[str, Any]:
     """The right half of images given the left."""
-    images = subject.heldout[_spread(len(subject.heldout), SHOWN)]
+    images = subject.heldout[evenly(len(subject.heldout), SHOWN)]
     mask = np.zeros(images.shape[1:], bool)
     mask[:, : mask.shape[1] // 2] = True
-    draws = restoration.inpaint(
-        partial(bind, subject.model), subject.params, images, mask, key, draws=3
-    )
+    draws = restoration.inpaint(subject.process, subject.params, images, mask, key, draws=3)
     known = np.where(mask, images, np.float32(0))
     rows = {"image": images, "given": known}
     rows |= {f"sample {i + 1}": draws[:, i] for i in range(draws.shape[1])}
@@ -115,8 +114,7 @@ def fill_hole(subject: Subject, key: PRNGKey, folder: Path) -> dict[str, Any]:
     mask = np.ones(image.shape, bool)
     top, left = ((side - HOLE) // 2 for side in image.shape[:2])
     mask[top : top + HOLE, left : left + HOLE] = False
-    process = partial(bind, subject.model)
-    (draws,) = restoration.inpaint(process, subject.params, image[None], mask, key, draws=2)
+    (draws,) = restoration.inpaint(subject.process, subject.params, image[None], mask, key, draws=2)
     panels = {"held-out scene": image, "given": np.where(mask, image, np.float32(0))}
     panels |= {f"sample {i + 1}": draw for i, draw in enumerate(draws)}
     figure = image_figures.panels({name: subject.grey(x) for name, x in panels.items()})
@@ -130,7 +128,3 @@ def fill_hole(subject: Subject, key: PRNGKey, folder: Path) -> dict[str, Any]:
             "std_of_the_scene": float(image.std()),
         }
     }
-
-
-def _spread(count: int, wanted: int) -> np.ndarray:
-    return np.linspace(0, count - 1, min(wanted, count)).round().astype(int)
