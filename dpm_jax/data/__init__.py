@@ -1,1 +1,4 @@
-"""Data: NumPy only, one file per dataset, all returning the same ``Dataset``."""
+"""Data: one file per dataset, read and drawn with NumPy; JAX only draws the batches of training.
+
+Prepared datasets are read by tensorflow-datasets, without TensorFlow.
+"""

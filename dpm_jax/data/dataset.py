@@ -1,12 +1,14 @@
 """What every dataset returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from dpm_jax.array_types import Array, Float, PRNGKey
+
+MAX_BYTES = 2**33  # of all pixels: they are held in memory, and on the device
 
 Batch = Callable[[Array, PRNGKey, int], Float[Array, "batch *event"]]
 """``batch(train, key, size)``: examples in the model's units, drawn inside the compiled step."""
@@ -29,3 +31,42 @@ class Dataset(NamedTuple):
     train: np.ndarray
     heldout: np.ndarray
     batch: Batch = examples
+
+
+Pixels = Sequence[np.ndarray] | np.ndarray
+"""Images [height, width, channels]: a list of any sizes, or one array of one size."""
+
+
+class Images(NamedTuple):
+    """Raw pixels: images [height, width, channels], with one or three channels.
+
+    All are uint8, levels 0 to 255, or finite float32: continuous data that was never
+    quantised, in any unit. Sizes may differ where patches are the examples; images of one
+    size may also be one array [n, height, width, channels].
+
+    Attributes:
+        train: what training draws from.
+        heldout: pixels that training never sees.
+    """
+
+    train: Pixels
+    heldout: Pixels
+
+
+def check_varied(pixels: Pixels, what: str) -> None:
+    """Raise ValueError if all pixels are equal."""
+    low, high = min(image.min() for image in pixels), max(image.max() for image in pixels)
+    if low == high:
+        raise ValueError(
+            f"{what} is constant: every pixel is {low:g}, so the variance is 0; "
+            "give images that vary"
+        )
+
+
+def check_bytes(size: int, what: str) -> None:
+    """Raise ValueError if the pixels of ``what`` take more memory than there may be."""
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"{what} has {size / 2**30:.1f} GiB of pixels, more than the "
+            f"{MAX_BYTES / 2**30:g} GiB that are held in memory; give fewer or smaller images"
+        )

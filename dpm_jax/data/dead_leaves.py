@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from dpm_jax.data.images import Images
+from dpm_jax.data.dataset import Images
+from dpm_jax.errors import reason
 
 CHUNK = 256  # images painted together: enough for NumPy, few enough for the cache
 MAX_SIZE = 256
@@ -180,5 +181,5 @@ def _write(path: Path, images: np.ndarray) -> None:
             scratch.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"cache {path.parent} cannot be written: {error.strerror}; give another folder"
+            f"cache {path.parent} cannot be written: {reason(error)}; give another folder"
         ) from None

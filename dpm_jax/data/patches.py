@@ -13,8 +13,8 @@ import numpy as np
 
 from dpm_jax import scaling
 from dpm_jax.array_types import Array, PRNGKey
-from dpm_jax.data.dataset import Dataset
-from dpm_jax.data.images import Images, Pixels, heldout_patches
+from dpm_jax.data.dataset import Dataset, Images, Pixels
+from dpm_jax.data.split import heldout_patches
 from dpm_jax.scaling import Scaling
 
 INDEX_LIMIT = 2**31  # pixels and patches are counted in 32 bits
@@ -47,6 +47,13 @@ class ImageData(NamedTuple):
     where: Layout
 
     @property
+    def range(self) -> tuple[float, float]:
+        """What is shown as black and as white, data units: all 8-bit levels, or what occurs."""
+        if self.grain:
+            return 0.0, 255.0
+        return float(self.dataset.train.min()), float(self.dataset.train.max())
+
+    @property
     def patches(self) -> int:
         """How many different training examples the images hold."""
         return int(self.where.last[-1])
@@ -58,6 +65,19 @@ class ImageData(NamedTuple):
         size = self.dataset.heldout.shape[1:3]
         index = pixel_numbers(self.where, size, jnp.asarray(numbers, jnp.int32))
         return self.dataset.train[np.asarray(index)]
+
+    @property
+    def constant_components(self) -> int:
+        """How many components of whole images, pixels times channels, never vary in training.
+
+        A density of real numbers has no bound there. Always 0 for 8-bit images, which vary once
+        they are dequantised, and for patches.
+        """
+        whole = self.patches == len(self.where.last)
+        if self.grain or not whole:
+            return 0
+        components = self.dataset.train.reshape(self.patches, -1)
+        return int((np.ptp(components, axis=0) == 0).sum())
 
     @property
     def finest(self) -> float:
@@ -73,18 +93,14 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
     """Images, or square patches of them with side ``patch``, in the model's units.
 
     Held-out examples are whole images or a grid of patches that do not overlap; with
-    ``heldout`` > 0, that many of them, evenly spread.
+    ``heldout`` > 0, that many of them, evenly spread. A standard error needs two.
 
     Raises:
-        ValueError: if there are fewer than ``heldout``, or fewer than 2, or the training images
-            have too many pixels or patches to count.
+        ValueError: if there are fewer than ``heldout``, or fewer than 2, or ``heldout`` is 1 or
+            negative, or the training images have too many pixels or patches to count.
     """
     examples = np.asarray(images.heldout) if patch is None else _grid(images.heldout, patch)
-    if len(examples) < max(heldout, 2):
-        raise ValueError(
-            f"heldout_examples must be at most the {len(examples)} that there are, and 2 at "
-            f"least, got {heldout or len(examples)}"
-        )
+    _check_heldout(len(examples), heldout)
     examples = examples[evenly(len(examples), heldout or len(examples))]
     size, channels = examples.shape[1:3], examples.shape[-1]
     grain = 1.0 if examples.dtype == np.uint8 else 0.0
@@ -95,6 +111,19 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
     where = layout(images.train, size)
     data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain))
     return ImageData(data, units, grain, images.heldout, where)
+
+
+def _check_heldout(count: int, wanted: int) -> None:
+    if count < 2:
+        raise ValueError(
+            f"the held-out part has {count} example, but a standard error needs 2; "
+            "give more or larger images, or use a smaller --patch"
+        )
+    if wanted and not 2 <= wanted <= count:
+        raise ValueError(
+            f"heldout_examples must be at least 2 and at most the {count} that there are, "
+            f"or 0 for all, got {wanted}"
+        )
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:

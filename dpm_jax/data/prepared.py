@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from dpm_jax.data import images
-from dpm_jax.data.images import Images
+from dpm_jax.data.dataset import Images
+from dpm_jax.data.image_files import decode
+from dpm_jax.errors import reason
 
 Name = Literal["mnist", "cifar10"]
 
@@ -49,7 +50,7 @@ def _prepared(name: Name, data_dir: Path | None) -> Any:
         ready = builder.is_prepared()
     except Exception as error:  # broken JSON, another version inside, another format
         raise ValueError(
-            f"{name} in {data_dir or 'the default folder'} is damaged ({images.reason(error)}); "
+            f"{name} in {data_dir or 'the default folder'} is damaged ({reason(error)}); "
             "delete it to prepare it anew, or give another --data-dir"
         ) from None
     if not ready:
@@ -76,7 +77,7 @@ def _prepare(builder: Any, name: Name) -> None:
         builder.download_and_prepare(file_format="array_record")
     except Exception as error:  # no network, no space, no right to write, a wrong checksum
         raise ValueError(
-            f"{name} cannot be prepared in {builder.data_dir} ({images.reason(error)}); "
+            f"{name} cannot be prepared in {builder.data_dir} ({reason(error)}); "
             "give the --data-dir of a prepared folder"
         ) from None
 
@@ -107,7 +108,7 @@ def _read(builder: Any, split: str, shape: tuple[int, int, int], name: Name) -> 
         ) from None
     except Exception as error:  # a missing split or file, a failed checksum, no image
         raise ValueError(
-            f"{name} in {builder.data_dir} cannot be read ({images.reason(error)}); "
+            f"{name} in {builder.data_dir} cannot be read ({reason(error)}); "
             "delete it to prepare it anew, or give another --data-dir"
         ) from None
     if len(pixels) == 0:
@@ -121,7 +122,7 @@ class _WrongShapeError(Exception):
 
 def _decode(encoded: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
-        return images.decode(image)
+        return decode(image)
 
 
 @contextlib.contextmanager
