@@ -3,46 +3,72 @@
 The rooms, in the order in which they may import each other:
 
     array_types   names of arrays
+    errors        why a run ended early, and what an error says in one line
     kernels       forward physics, Gaussian and binomial: one tuple of pure functions
     schedule      parameters -> β_t, log ᾱ_t
     scaling       data units and back, nats and bits
+    devices       work spread over all devices, chunk by chunk
+    data          images, read or made, as datasets
     reverse       read-out and β_t -> p(x_{t-1} | x_t)
-    process       model + parameters -> process, which is all that the rest needs
+    process       a model with its parameters filled in: a value, all that the rest needs
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
-    perturb       multiplying by r(x): denoising, inpainting, any differentiable log r
-    trajectory    forward and reverse sampling, with a perturbation if asked for
-    networks      flax modules: RBF, MLP, read-outs in t
+    sampling      trajectories, multiplied by r(x) if asked for; draws and posteriors
+    laws          laws that are known: swiss roll, heartbeat, and what no model can beat
+    networks      flax modules: RBF, MLP, multi-scale, read-outs in t
     models        ready-made models of vectors, bits and images
-    data          datasets
-    limits        exact reverse processes and the ceilings of a schedule
-    training      one compiled step, its checkpoints and its record
-    evaluation    held-out bounds, the paper's tables, posteriors, figures
+    training      one compiled step, its checkpoints and its record, the model file
+    evaluation    held-out bounds, the paper's tables, baselines, figures
+    experiments   the paper's experiments: configuration, measurement, the command ``dpm``
 
-The names below are the short public API; they are imported when first used, so that
-``import dpm_jax`` costs nothing.
+Laws know, sampling draws, evaluation measures, experiments run. The names below are the short
+public API; they and the rooms are imported when first used, so that ``import dpm_jax`` costs
+nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpm_jax.evaluation.likelihood import estimate, evaluate, importance_weighted
+    from dpm_jax.experiments.saved_run import load
+    from dpm_jax.process import Model, Process, bind
+    from dpm_jax.sampling.draw import draw
+    from dpm_jax.training.config import TrainConfig
+    from dpm_jax.training.loop import fit
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Model",
+    "Process",
+    "TrainConfig",
+    "bind",
+    "draw",
+    "estimate",
+    "evaluate",
+    "fit",
+    "importance_weighted",
+    "load",
+]
 _HOMES = {
     "Model": "process",
     "Process": "process",
     "TrainConfig": "training.config",
     "bind": "process",
-    "draw": "evaluation.report",
+    "draw": "sampling.draw",
     "estimate": "evaluation.likelihood",
     "evaluate": "evaluation.likelihood",
     "fit": "training.loop",
     "importance_weighted": "evaluation.likelihood",
+    "load": "experiments.saved_run",
 }
-__all__ = [*_HOMES]
+_ROOMS = ("models", "schedule", "scaling", "kernels", "reverse", "bound", "sampling", "laws")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,17 +114,11 @@ def _with_boundary(
     prior = kernel.prior(x0.shape)
     first = kernel.marginal(x0, schedule.log_alpha_bar[0])
     last = kernel.marginal(x0, schedule.log_alpha_bar[-1])
-    null = kernel.log_prob(prior, x0)
-    if process.learned_last_step:
-        x1 = kernel.transport(first, noise)
-        last_step = kernel.log_prob(process.last_step(x1), x0)
-    else:
-        last_step = null + kernel.kl(first, prior)
     return Bound(
         step_kl=step_kl,
         prior_kl=kernel.kl(last, prior),
-        last_step=last_step,
-        null=null,
+        last_step=process.last_step.expected_log_prob(process, x0, noise),
+        null=kernel.log_prob(prior, x0),
         entropy_first=kernel.entropy(first),
         entropy_last=kernel.entropy(last),
         entropy_prior=kernel.entropy(prior),
@@ -163,7 +157,7 @@ def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
         return (x_next, log_weight + log_p - log_q), None
 
     x1, log_q = forward(x0, jnp.asarray(1))
-    log_weight = kernel.log_prob(process.last_step(x1), x0) - log_q
+    log_weight = kernel.log_prob(process.last_step.distribution(process, x1), x0) - log_q
     (xT, log_weight), _ = jax.lax.scan(add_step, (x1, log_weight), times(schedule))
     return log_weight + kernel.log_prob(kernel.prior(x0.shape), xT)
 

@@ -10,13 +10,13 @@ from functools import partial
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dpm_jax import reverse
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
 from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
-from dpm_jax.process import Model
+from dpm_jax.process import FIXED, LastStep, Model
+from dpm_jax.reverse import Form, bridge
 from dpm_jax.schedule import ScheduleFamily
 
 
@@ -26,14 +26,15 @@ def gaussian_mlp(
     *,
     hidden: Sequence[int] = (64, 64),
     octaves: int = 3,
-    form: reverse.Reverse = reverse.PERTURBED_NORMAL,
-    learned_last_step: bool = False,
+    form: Form = bridge,
+    last_step: LastStep = FIXED,
 ) -> Model:
     """Real data of mean 0, overall variance 1: Fourier features, a SiLU MLP, per-step read-outs."""
-    readout = PerStep(schedule.steps, form.channels * math.prod(event_shape))
-    module = MLP(tuple(hidden), form.channels, readout, partial(fourier_features, octaves=octaves))
+    kernel, encode = gaussian.KERNEL, partial(fourier_features, octaves=octaves)
+    readout = PerStep(schedule.steps, kernel.channels * math.prod(event_shape))
+    module = MLP(tuple(hidden), kernel.channels, readout, encode)
     network = as_network(module, event_shape)
-    return Model(gaussian.KERNEL, schedule, network, form, event_shape, learned_last_step)
+    return Model(kernel, schedule, network, form, event_shape, last_step)
 
 
 def gaussian_rbf(
@@ -41,13 +42,14 @@ def gaussian_rbf(
     schedule: ScheduleFamily,
     *,
     units: int = 16,
-    form: reverse.Reverse = reverse.PERTURBED_NORMAL,
-    learned_last_step: bool = False,
+    form: Form = bridge,
+    last_step: LastStep = FIXED,
 ) -> Model:
     """The paper's swiss-roll network: normalised radial basis functions, per-step read-outs."""
-    readout = PerStep(schedule.steps, form.channels * math.prod(event_shape))
-    network = as_network(RBF(units, form.channels, readout), event_shape)
-    return Model(gaussian.KERNEL, schedule, network, form, event_shape, learned_last_step)
+    kernel = gaussian.KERNEL
+    readout = PerStep(schedule.steps, kernel.channels * math.prod(event_shape))
+    network = as_network(RBF(units, kernel.channels, readout), event_shape)
+    return Model(kernel, schedule, network, form, event_shape, last_step)
 
 
 def gaussian_multiscale(
@@ -62,7 +64,7 @@ def gaussian_multiscale(
     upper: Sequence[int] = (48, 48),
     bumps: int = 10,
     octaves: int = 9,
-    form: reverse.Reverse = reverse.DENOISED_NORMAL,
+    form: Form = bridge,
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
     """Images [height, width, channels] of mean 0, overall variance 1: the network of App. D.2.
@@ -72,7 +74,7 @@ def gaussian_multiscale(
     """
     module = MultiScale(
         schedule.steps,
-        form.channels,
+        gaussian.KERNEL.channels,
         tuple(convolutions),
         scales,
         tuple(dense),
@@ -93,15 +95,16 @@ def binomial_mlp(
     activity: float,
     hidden: Sequence[int] = (50, 50, 50),
     bumps: int = 10,
-    form: reverse.Reverse | None = None,
-    learned_last_step: bool = False,
+    form: Form = bridge,
+    last_step: LastStep = FIXED,
 ) -> Model:
     """Bits of mean activity p₀: the paper's 50-50-50 MLP with a read-out through bumps in t.
 
-    ``form`` is by default the perturbed one for this activity.
+    Raises:
+        ValueError: if ``activity`` is not in (0, 1), or the schedule is a learned one.
     """
-    form = reverse.perturbed_bernoulli_reverse(activity) if form is None else form
-    readout = Bumps(schedule.steps, form.channels * math.prod(event_shape), bumps)
-    module = MLP(tuple(hidden), form.channels, readout, signs)
-    network, kernel = as_network(module, event_shape), binomial.kernel(activity)
-    return Model(kernel, schedule, network, form, event_shape, learned_last_step)
+    kernel = binomial.kernel(activity)
+    readout = Bumps(schedule.steps, kernel.channels * math.prod(event_shape), bumps)
+    module = MLP(tuple(hidden), kernel.channels, readout, signs)
+    network = as_network(module, event_shape)
+    return Model(kernel, schedule, network, form, event_shape, last_step)

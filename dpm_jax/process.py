@@ -1,21 +1,107 @@
-"""The model: a kernel, a schedule family, a network and a reverse form, and one pytree.
+"""A process is a value: forward and reverse diffusion with every number filled in.
 
-``bind`` joins a model with its parameters into a ``Process``, which is all that the bound
-and the samplers know. Exact reverse models (``dpm_jax.limits``) are processes too.
+The bound, the samplers and all that measures take one argument for "the model", a ``Process``,
+trained or exact (``dpm_jax.laws``). It is a pytree: its schedule and parameters are data, so
+that one compiled program serves all processes of one shape; the rest is its structure.
+
+A ``Model`` is what a process is made from, and ``bind`` fills in its parameters.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Step
+from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Scalar, Step
 from dpm_jax.kernels.base import Distribution, Kernel
-from dpm_jax.reverse import Reverse
+from dpm_jax.reverse import Form
 from dpm_jax.schedule import Coefficients, Schedule, ScheduleFamily, at
 
 Params = dict[str, Any]
 """{"network": …, "schedule": …}: optimiser, checkpoint and sharding see one tree."""
+
+ReverseStep = Callable[[Any, Event, Step, Coefficients], Distribution]
+"""``step(params, xt, t, coefficients)`` is p(x_{t-1} | x_t)."""
+
+
+class LastStep(NamedTuple):
+    """The reverse step t = 1, which ends in the data.
+
+    Attributes:
+        distribution: ``distribution(process, x1)`` is p(x_0 | x_1).
+        expected_log_prob: ``expected_log_prob(process, x0, noise)`` is E_q log p(x_0 | x_1) over
+            x_1 ~ q(x_1 | x_0), nats: exact, or at the x_1 that the noise makes.
+    """
+
+    distribution: Callable[["Process", Event], Distribution]
+    expected_log_prob: Callable[["Process", Event, Event], Scalar]
+
+
+def _forward_kernel(process: "Process", x1: Event) -> Distribution:
+    """T_π(x_0 | x_1; β_1) (App. B.2)."""
+    return process.kernel.step(x1, process.schedule.beta[0])
+
+
+def _by_detailed_balance(process: "Process", x0: Event, noise: Event) -> Scalar:
+    """E_q log T_π(x_0 | x_1; β_1) = log π(x_0) + KL(q(x_1 | x_0) ‖ π)."""
+    kernel = process.kernel
+    prior, first = kernel.prior(x0.shape), kernel.marginal(x0, process.schedule.log_alpha_bar[0])
+    return kernel.log_prob(prior, x0) + kernel.kl(first, prior)
+
+
+def _as_any_other(process: "Process", x1: Event) -> Distribution:
+    t = jnp.asarray(1)
+    return process.reverse(x1, t, at(process.schedule, t))
+
+
+def _at_the_noise(process: "Process", x0: Event, noise: Event) -> Scalar:
+    kernel = process.kernel
+    x1 = kernel.transport(kernel.marginal(x0, process.schedule.log_alpha_bar[0]), noise)
+    return kernel.log_prob(_as_any_other(process, x1), x0)
+
+
+FIXED = LastStep(_forward_kernel, _by_detailed_balance)
+"""The paper's: the forward kernel, which is not learned."""
+
+LEARNED = LastStep(_as_any_other, _at_the_noise)
+"""The process's own reverse step at t = 1."""
+
+LAST_STEPS = {"fixed": FIXED, "learned": LEARNED}
+"""The last steps by the names that configurations use."""
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("schedule", "params"),
+    meta_fields=("kernel", "step", "event_shape", "last_step"),
+)
+@dataclass(frozen=True)
+class Process:
+    """Forward and reverse process.
+
+    Attributes:
+        kernel: the forward physics.
+        schedule: β_t and log ᾱ_t.
+        step: ``step(params, xt, t, coefficients)`` is p(x_{t-1} | x_t). It belongs to the
+            structure: the same function, not an equal one, is what a compiled program knows.
+        event_shape: of one example.
+        params: what ``step`` is given.
+        last_step: p(x_0 | x_1), by default the paper's.
+    """
+
+    kernel: Kernel
+    schedule: Schedule
+    step: ReverseStep
+    event_shape: tuple[int, ...]
+    params: Any = field(default=())
+    last_step: LastStep = FIXED
+
+    def reverse(self, xt: Event, t: Step, c: Coefficients) -> Distribution:
+        """p(x_{t-1} | x_t), t = 2..T."""
+        return self.step(self.params, xt, t, c)
 
 
 class Network(NamedTuple):
@@ -25,40 +111,40 @@ class Network(NamedTuple):
     apply: Callable[[Any, Event, Step], ReadOut]
 
 
-class Process(NamedTuple):
-    """Forward and reverse process with every number filled in.
+@dataclass(frozen=True)
+class Model:
+    """The pure things of which ``Params`` is the one tree.
 
-    Attributes:
-        kernel: the forward physics.
-        schedule: β_t and log ᾱ_t.
-        reverse: ``reverse(xt, t, coefficients)`` is p(x_{t-1} | x_t).
-        learned_last_step: whether ``reverse`` is also used at t = 1. The paper fixes that
-            step to the forward kernel, T_π(x_0 | x_1; β_1) (App. B.2).
+    Raises:
+        ValueError: if the schedule is to be learned where K has no gradient in β.
     """
-
-    kernel: Kernel
-    schedule: Schedule
-    reverse: Callable[[Event, Step, Coefficients], Distribution]
-    learned_last_step: bool = False
-
-    def last_step(self, x1: Event) -> Distribution:
-        """p(x_0 | x_1)."""
-        t = jax.numpy.asarray(1)
-        c = at(self.schedule, t)
-        if self.learned_last_step:
-            return self.reverse(x1, t, c)
-        return self.kernel.step(x1, c.beta)
-
-
-class Model(NamedTuple):
-    """The four pure things of which ``Params`` is the one tree."""
 
     kernel: Kernel
     schedule: ScheduleFamily
     network: Network
-    reverse: Reverse
+    form: Form
     event_shape: tuple[int, ...]
-    learned_last_step: bool = False
+    last_step: LastStep = FIXED
+
+    def __post_init__(self) -> None:
+        """Refuse what would be trained in vain."""
+        if self.schedule.learned and not self.kernel.learnable:
+            raise ValueError(
+                "schedule must be fixed or given for bits, got a learned one: "
+                "K has no gradient in β"
+            )
+
+
+@dataclass(frozen=True)
+class _NetworkStep:
+    """The reverse step of a model; equal where kernel, form and network are."""
+
+    kernel: Kernel
+    form: Form
+    apply: Callable[[Any, Event, Step], ReadOut]
+
+    def __call__(self, params: Any, xt: Event, t: Step, c: Coefficients) -> Distribution:
+        return self.form(self.kernel, self.apply(params, xt, t), xt, c)
 
 
 def init(model: Model, key: PRNGKey) -> Params:
@@ -68,13 +154,14 @@ def init(model: Model, key: PRNGKey) -> Params:
 
 def bind(model: Model, params: Params) -> Process:
     """The process that ``params`` describe; differentiable in them."""
-
-    def reverse(xt: Event, t: Step, c: Coefficients) -> Distribution:
-        readout = model.network.apply(params["network"], xt, t)
-        return model.reverse.distribution(readout, xt, c)
-
-    schedule = model.schedule.apply(params["schedule"])
-    return Process(model.kernel, schedule, reverse, model.learned_last_step)
+    return Process(
+        kernel=model.kernel,
+        schedule=model.schedule.apply(params["schedule"]),
+        step=_NetworkStep(model.kernel, model.form, model.network.apply),
+        event_shape=model.event_shape,
+        params=params["network"],
+        last_step=model.last_step,
+    )
 
 
 def parameter_count(params: Params) -> int:

@@ -16,6 +16,20 @@ NATS_PER_BIT = math.log(2)
 Values = TypeVar("Values", np.ndarray, Array)
 
 
+class Unit(NamedTuple):
+    """What a bound is quoted in: ``name``, of which an example holds ``per_example``."""
+
+    name: str
+    per_example: int
+
+    def quote(self, bits: float) -> str:
+        """Bits per example in this unit, for a person."""
+        return f"{bits / self.per_example:.3f} {self.name}"
+
+
+PER_EXAMPLE = Unit("bits per example", 1)
+
+
 class Scaling(NamedTuple):
     """x = (data - mean) / scale: a mean per component, one scale for all."""
 
@@ -59,9 +73,9 @@ def invert(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
     return np.asarray(x) * scaling.scale + scaling.mean
 
 
-def bits_in_data_units(scaling: Scaling, bits: float, dimensions: int) -> float:
-    """log₂ density of the data from that of the scaled data: less log₂(scale) a dimension."""
-    return bits - dimensions * math.log2(scaling.scale)
+def levels(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
+    """The model's x [n, *event] as the 8-bit grey levels that dequantisation spread; uint8."""
+    return np.clip(np.floor(invert(scaling, x)), 0, 255).astype(np.uint8)
 
 
 def bits_per_dimension(scaling: Scaling, bits: Values, dimensions: int) -> Values:

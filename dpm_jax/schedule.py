@@ -5,7 +5,6 @@ parameters, possibly none, into a ``Schedule``; the parameters sit beside the ne
 β is learned by the same optimiser.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -41,17 +40,22 @@ class Coefficients(NamedTuple):
 
 
 class ScheduleFamily(NamedTuple):
-    """Schedules of T steps indexed by parameters; ``apply(init())`` is the starting one."""
+    """Schedules of T steps indexed by parameters; ``apply(init())`` is the starting one.
+
+    ``learned`` tells whether there are parameters at all.
+    """
 
     steps: int
     init: Callable[[], dict[str, Array]]
     apply: Callable[[Any], Schedule]
+    learned: bool
 
 
 def at(schedule: Schedule, t: Step) -> Coefficients:
     """β_t, log ᾱ_t and log ᾱ_{t-1} of step t = 1..T, with ᾱ_0 = 1."""
+    beta = jnp.asarray(schedule.beta)  # a trained process holds NumPy, which no traced t indexes
     from_zero = jnp.concatenate([jnp.zeros(1), schedule.log_alpha_bar])
-    return Coefficients(schedule.beta[t - 1], from_zero[t], from_zero[t - 1])
+    return Coefficients(beta[t - 1], from_zero[t], from_zero[t - 1])
 
 
 def times(schedule: Schedule) -> Array:
@@ -63,6 +67,16 @@ def check_steps(steps: int) -> None:
     """Raise ValueError unless T ≥ 2: one step is the fixed last one (App. B.2)."""
     if steps < 2:
         raise ValueError(f"timesteps must be at least 2, got {steps}")
+
+
+def log_snr(log_alpha_bar: np.ndarray | float) -> np.ndarray:
+    """λ_t = log ᾱ_t - log(1-ᾱ_t) in nats, in float64 on the host; -inf where ᾱ_t = 0.
+
+    ``log_alpha_bar`` is below zero: before the first step, λ has no value.
+    """
+    log_alpha_bar = np.asarray(log_alpha_bar, np.float64)
+    # 1 - exp(log ᾱ), exact where ᾱ is close to 1
+    return np.asarray(log_alpha_bar - np.log(-np.expm1(log_alpha_bar)))
 
 
 def given(beta: Float[np.ndarray, " T"] | list[float]) -> ScheduleFamily:
@@ -83,12 +97,18 @@ def given(beta: Float[np.ndarray, " T"] | list[float]) -> ScheduleFamily:
         raise ValueError(f"beta must lie in (0, 1), got beta_{t} = {rates[t - 1]}")
     with np.errstate(divide="ignore"):  # log ᾱ_T = -inf where β_T = 1, and that is right
         log_alpha_bar = np.cumsum(np.log1p(-rates))
-    float32 = (rates.astype(np.float32), log_alpha_bar.astype(np.float32))
+    return constant(rates.astype(np.float32), log_alpha_bar.astype(np.float32))
 
-    def apply(params: dict[str, Array]) -> Schedule:
-        return Schedule(*(jnp.asarray(a) for a in float32))
 
-    return ScheduleFamily(len(rates), dict, apply)
+def constant(
+    beta: Float[np.ndarray, " T"], log_alpha_bar: Float[np.ndarray, " T"]
+) -> ScheduleFamily:
+    """The one schedule of these arrays, taken as they are."""
+
+    def apply(params: dict[str, Any]) -> Schedule:
+        return Schedule(jnp.asarray(beta), jnp.asarray(log_alpha_bar))
+
+    return ScheduleFamily(len(beta), dict, apply, learned=False)
 
 
 def fixed(steps: int) -> ScheduleFamily:
@@ -128,7 +148,7 @@ def learned(
         raise ValueError(f"knots must be at least 2, got {knots}")
     if not 0 < beta_1 < 1:
         raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
-    start = math.log1p(-beta_1) - math.log(beta_1)
+    start = float(log_snr(np.log1p(-np.float64(beta_1))))
     reach = max(start - MIN_LOG_SNR, 1.0)
 
     every = np.arange(1.0, steps)  # t - 1
@@ -137,7 +157,7 @@ def learned(
     def init() -> dict[str, Array]:
         return {"gaps": -spacing * jnp.log(jnp.asarray(free)), "end": jnp.full((), 2.0)}
 
-    def apply(params: dict[str, Array]) -> Schedule:
+    def apply(params: dict[str, Any]) -> Schedule:
         log_shares = jnp.interp(every, free, params["gaps"])
         fallen = jnp.cumsum(jax.nn.softmax(log_shares)) * sigmoid(params["end"])
         log_snr = jnp.concatenate([jnp.full(1, start), start - reach * fallen])
@@ -146,4 +166,4 @@ def learned(
         # 1 - ᾱ_t/ᾱ_{t-1}
         return Schedule(-jnp.expm1(log_alpha_bar - before), log_alpha_bar)
 
-    return ScheduleFamily(steps, init, apply)
+    return ScheduleFamily(steps, init, apply, learned=True)

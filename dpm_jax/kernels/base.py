@@ -9,7 +9,9 @@ distributions rather than samples, and give information in nats, summed over the
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dpm_jax.array_types import Event, PRNGKey, Scalar
+import numpy as np
+
+from dpm_jax.array_types import Event, PRNGKey, ReadOut, Scalar
 
 Distribution = Any
 """A pytree of arrays: ``gaussian.Normal`` or ``binomial.Bernoulli``."""
@@ -23,6 +25,13 @@ class Kernel(NamedTuple):
         step: ``step(x, beta)`` is q(x_t | x_{t-1}), which is also T_π in reverse.
         marginal: ``marginal(x0, log_alpha_bar)`` is q(x_t | x_0).
         posterior: ``posterior(x0, xt, beta, log_alpha_bar_prev)`` is q(x_{t-1} | x_t, x_0).
+        bridge: ``bridge(belief, xt, beta, log_alpha_bar_prev)`` is the posterior averaged over
+            x_0 ~ belief, a distribution of the kernel's family: what a belief about x_0 given
+            x_t says of x_{t-1}. Under π that belief is ``marginal(xt, log_alpha_bar)``, and
+            its bridge is ``step(xt, beta)``: detailed balance.
+        shift: ``shift(dist, readout)`` is ``dist`` moved by a read-out; by zero, not at all.
+        direct: ``direct(readout)`` is the distribution that a read-out names outright.
+        channels: size of a read-out's last axis.
         log_prob: ``log_prob(dist, x)``, nats.
         entropy: ``entropy(dist)``, nats.
         step_entropy: ``step_entropy(dist, beta)`` is the mean of H[step(x, beta)] over
@@ -37,12 +46,20 @@ class Kernel(NamedTuple):
             of the same family (§2.5).
         tilt: ``tilt(dist, log_r)`` is close to dist · r, normalised, for any differentiable
             log r of an event (§2.5, App. C).
+        learnable: whether ``transport`` has a gradient in its distribution: without one, K has
+            no gradient in β, and a schedule cannot be learned.
+        check: ``check(examples)`` refuses examples [n, *event] that this kernel cannot diffuse,
+            by a ValueError that says what is allowed.
     """
 
     prior: Callable[[tuple[int, ...]], Distribution]
     step: Callable[[Event, Scalar], Distribution]
     marginal: Callable[[Event, Scalar], Distribution]
     posterior: Callable[[Event, Event, Scalar, Scalar], Distribution]
+    bridge: Callable[[Distribution, Event, Scalar, Scalar], Distribution]
+    shift: Callable[[Distribution, ReadOut], Distribution]
+    direct: Callable[[ReadOut], Distribution]
+    channels: int
     log_prob: Callable[[Distribution, Event], Scalar]
     entropy: Callable[[Distribution], Scalar]
     step_entropy: Callable[[Distribution, Scalar], Scalar]
@@ -52,3 +69,5 @@ class Kernel(NamedTuple):
     evidence: Callable[[Distribution, Scalar], Distribution]
     product: Callable[[Distribution, Distribution, Scalar], Distribution]
     tilt: Callable[[Distribution, Callable[[Event], Scalar]], Distribution]
+    learnable: bool
+    check: Callable[[np.ndarray], None]

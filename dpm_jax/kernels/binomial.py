@@ -6,14 +6,15 @@ lost the digits that a KL needs.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import log_sigmoid, sigmoid
 
-from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, ReadOut, Scalar
 from dpm_jax.kernels.base import Kernel
 
 
@@ -54,6 +55,36 @@ def posterior(
     """q(x_{t-1} | x_t, x_0) by Bayes: prior odds q(x_{t-1} | x_0) times the likelihood ratio."""
     before = marginal(x0, log_alpha_bar_prev, activity=activity)
     return Bernoulli(before.logits + log_likelihood_ratio(xt, beta, activity=activity))
+
+
+def bridge(
+    belief: Bernoulli, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar, *, activity: float
+) -> Bernoulli:
+    """Σ_k P(x_0 = k) q(x_{t-1} | x_t, x_0 = k), per bit, for x_0 ~ belief."""
+    after = partial(
+        posterior, xt=xt, beta=beta, log_alpha_bar_prev=log_alpha_bar_prev, activity=activity
+    )
+    after_one, after_zero = after(jnp.ones_like(xt)), after(jnp.zeros_like(xt))
+    one, zero = log_sigmoid(belief.logits), log_sigmoid(-belief.logits)
+    # log of P₁ r₁ + P₀ r₀, and of its complement, term by term: r₀ may be 1e-9. At t = 1, r₁ = 1
+    # and r₀ = 0: their logits are ±inf, and log_sigmoid and logaddexp carry them without a NaN.
+    log_p = jnp.logaddexp(
+        one + log_sigmoid(after_one.logits), zero + log_sigmoid(after_zero.logits)
+    )
+    log_not_p = jnp.logaddexp(
+        one + log_sigmoid(-after_one.logits), zero + log_sigmoid(-after_zero.logits)
+    )
+    return Bernoulli(log_p - log_not_p)
+
+
+def shift(dist: Bernoulli, readout: ReadOut) -> Bernoulli:
+    """The log-odds plus a read-out z."""
+    return Bernoulli(dist.logits + readout[..., 0])
+
+
+def direct(readout: ReadOut) -> Bernoulli:
+    """B(σ(z)): the read-out of App. D.1.2."""
+    return Bernoulli(readout[..., 0])
 
 
 def log_prob(dist: Bernoulli, x: Event) -> Scalar:
@@ -129,6 +160,18 @@ def _bit_entropy(logits: Event) -> Event:
     return -sigmoid(logits) * log_sigmoid(logits) - sigmoid(-logits) * log_sigmoid(-logits)
 
 
+def check(examples: np.ndarray) -> None:
+    """Refuse all but bits.
+
+    Raises:
+        ValueError: if a value is neither 0 nor 1.
+    """
+    strays = examples[(examples != 0) & (examples != 1)]
+    if strays.size:
+        raise ValueError(f"examples must be bits, 0 or 1, got {strays.ravel()[0]}")
+
+
+@cache  # equal activities are one kernel: what was compiled for it serves again
 def kernel(activity: float) -> Kernel:
     """The binomial kernel whose equilibrium bits are one with probability ``activity`` (p₀).
 
@@ -142,6 +185,10 @@ def kernel(activity: float) -> Kernel:
         step=partial(step, activity=activity),
         marginal=partial(marginal, activity=activity),
         posterior=partial(posterior, activity=activity),
+        bridge=partial(bridge, activity=activity),
+        shift=shift,
+        direct=direct,
+        channels=1,
         log_prob=log_prob,
         entropy=entropy,
         step_entropy=partial(step_entropy, activity=activity),
@@ -151,4 +198,6 @@ def kernel(activity: float) -> Kernel:
         transport=transport,
         product=product,
         tilt=tilt,
+        learnable=False,
+        check=check,
     )

@@ -1,16 +1,20 @@
 """Gaussian diffusion: real data slide towards N(0, I) (paper, Table App.1, left column)."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.nn import log_sigmoid
 
-from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, ReadOut, Scalar
 from dpm_jax.kernels.base import Kernel
 
 LOG_2PI = math.log(2 * math.pi)
+FAR = 4.0  # a second moment this many times that of π, or less than its inverse, is worth a warning
 
 
 class Normal(NamedTuple):
@@ -43,13 +47,38 @@ def posterior(x0: Event, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar) ->
     mean     = [√ᾱ_{t-1} β_t x_0 + √(1-β_t) (1-ᾱ_{t-1}) x_t] / (1-ᾱ_t)
     variance = β_t (1-ᾱ_{t-1}) / (1-ᾱ_t)
     """
+    weight_x0, weight_xt, variance = _bayes(beta, log_alpha_bar_prev)
+    return Normal(weight_x0 * x0 + weight_xt * xt, jnp.broadcast_to(variance, x0.shape))
+
+
+def bridge(belief: Normal, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar) -> Normal:
+    """∫ N(x_0; m, V) q(x_{t-1} | x_t, x_0) dx_0: ``posterior`` at m, its x_0's variance added."""
+    weight_x0, weight_xt, variance = _bayes(beta, log_alpha_bar_prev)
+    mean = weight_x0 * belief.mean + weight_xt * xt
+    return Normal(mean, variance + weight_x0**2 * belief.variance)
+
+
+def _bayes(beta: Scalar, log_alpha_bar_prev: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """Weights of x_0 and of x_t in the posterior's mean, and its variance."""
     unexplained = -jnp.expm1(log_alpha_bar_prev)  # 1 - ᾱ_{t-1}
     # 1 - ᾱ_t = 1 - ᾱ_{t-1}(1-β_t), written as a sum of positive terms: no cancellation.
     total = unexplained + jnp.exp(log_alpha_bar_prev) * beta
     weight_x0 = jnp.exp(0.5 * log_alpha_bar_prev) * beta / total
     weight_xt = jnp.sqrt(1 - beta) * unexplained / total
-    variance = beta * unexplained / total
-    return Normal(weight_x0 * x0 + weight_xt * xt, jnp.broadcast_to(variance, x0.shape))
+    return weight_x0, weight_xt, beta * unexplained / total
+
+
+def shift(dist: Normal, readout: ReadOut) -> Normal:
+    """N(μ + σ z^μ, σ² exp z^Σ) for a read-out z = (z^μ, z^Σ)."""
+    z_mean, z_variance = readout[..., 0], readout[..., 1]
+    mean = dist.mean + jnp.sqrt(dist.variance) * z_mean
+    return Normal(mean, dist.variance * jnp.exp(z_variance))
+
+
+def direct(readout: ReadOut) -> Normal:
+    """N(z^μ, σ(z^Σ)): the read-outs of App. D.1.1."""
+    # exp(log_sigmoid) keeps the relative precision of variances near 0.
+    return Normal(readout[..., 0], jnp.exp(log_sigmoid(readout[..., 1])))
 
 
 def log_prob(dist: Normal, x: Event) -> Scalar:
@@ -109,11 +138,34 @@ def tilt(dist: Normal, log_r: Callable[[Event], Scalar]) -> Normal:
     return Normal(dist.mean + dist.variance * jax.grad(log_r)(dist.mean), dist.variance)
 
 
+def check(examples: np.ndarray) -> None:
+    """Refuse NaN and infinity; warn of data that are not in the model's units.
+
+    Raises:
+        ValueError: if a value is not finite.
+    """
+    if not np.isfinite(examples).all():
+        raise ValueError("examples must be finite, got NaN or infinity")
+    if examples.size == 0:
+        return
+    mean, spread = float(examples.mean(dtype=np.float64)), float(examples.std(dtype=np.float64))
+    if not 1 / FAR < mean**2 + spread**2 < FAR:
+        warnings.warn(
+            f"examples have mean {mean:.3g} and standard deviation {spread:.3g}, but a Gaussian "
+            "model expects about 0 and 1: scale them with dpm_jax.scaling.fit and standardise",
+            stacklevel=3,
+        )
+
+
 KERNEL = Kernel(
     prior=prior,
     step=step,
     marginal=marginal,
     posterior=posterior,
+    bridge=bridge,
+    shift=shift,
+    direct=direct,
+    channels=2,
     log_prob=log_prob,
     entropy=entropy,
     step_entropy=step_entropy,
@@ -123,4 +175,6 @@ KERNEL = Kernel(
     transport=transport,
     product=product,
     tilt=tilt,
+    learnable=True,
+    check=check,
 )

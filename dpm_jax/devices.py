@@ -1,0 +1,74 @@
+"""Work spread over all devices: one mesh axis, "data"; one device is a mesh of one.
+
+Parameters are replicated and examples are split; XLA inserts the gradient's all-reduce. A number
+is the same on any number of devices, because randomness belongs to the example or is drawn for
+the whole batch before it is split.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from tqdm.auto import tqdm
+
+from dpm_jax.array_types import Array
+
+Tree = TypeVar("Tree")
+
+
+def data_mesh() -> Mesh:
+    """All devices along the axis "data"."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def check_divides(batch_size: int, mesh: Mesh) -> None:
+    """Raise ValueError unless every device gets the same number of examples."""
+    if batch_size % mesh.size:
+        raise ValueError(
+            f"batch_size must be a multiple of the number of devices, {mesh.size}, got {batch_size}"
+        )
+
+
+def replicate(tree: Tree, mesh: Mesh) -> Tree:
+    """A copy of every leaf on every device; the originals may be donated or deleted."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+
+
+def split_batch(mesh: Mesh) -> Callable[[Array], Array]:
+    """A constraint for traced code: split the leading axis over the devices."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    return lambda batch: jax.lax.with_sharding_constraint(batch, sharding)
+
+
+def in_chunks(
+    function: Callable[..., Any], *arrays: Any, chunk: int, label: str, progress: bool
+) -> Iterator[Any]:
+    """``function(*parts)`` over the rows of ``arrays``, a chunk at a time; its results as NumPy.
+
+    All chunks have one shape, so that ``function`` is compiled once: the last one is filled up by
+    repeating rows, which are cut off again. Every chunk is split over the devices.
+
+    Args:
+        function: of parts [k, ...] of the arrays, to a pytree with k on every leading axis.
+        arrays: [n, ...] each, NumPy or jax, keys too.
+        chunk: k, rounded up to a multiple of the number of devices.
+        label: of the progress bar.
+        progress: whether to show it.
+
+    Raises:
+        ValueError: if there are no rows, or ``chunk`` < 1.
+    """
+    mesh, count = data_mesh(), len(arrays[0])
+    if min(chunk, count) < 1:
+        raise ValueError(f"{label}: rows and chunk must be at least 1, got {count} and {chunk}")
+    chunk = mesh.size * math.ceil(min(chunk, count) / mesh.size)
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
+        rows = np.arange(start, start + chunk) % count
+        parts = (jax.device_put(array[rows], sharding) for array in arrays)
+        values = jax.device_get(function(*parts))
+        yield jax.tree.map(itemgetter(slice(count - start)), values)
