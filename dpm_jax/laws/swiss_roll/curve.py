@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpm_jax.data.swiss_roll import Roll
+from dpm_jax.laws.swiss_roll.roll import Roll
 
 ARC_LENGTH = 89.0  # of the curve, in units before scaling; a little too long
 PANEL_WIDTHS = 8.0  # length of a panel in units of √v

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpm_jax.data.swiss_roll import Roll
-from dpm_jax.limits import swiss_roll
+from dpm_jax.laws.swiss_roll import limits
+from dpm_jax.laws.swiss_roll.roll import Roll
 
 PER_DEVIATION = 8  # points of the grid per standard deviation of the noise
 REACH = 9.0  # standard deviations of the noise by which the grid outreaches the curve
@@ -66,7 +66,7 @@ def conditional(roll: Roll, coordinate: int, value: float) -> Conditional:
     grid = np.linspace(low[other], high[other], points)
     x = np.full((points, 2), value)
     x[:, other] = grid
-    log_density = swiss_roll.log_density(roll, x)
+    log_density = limits.log_density(roll, x)
     peak = log_density.max()
     density = np.exp(log_density - peak)
     evidence = float(np.trapezoid(density, grid))

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar, Step
-from dpm_jax.perturb import Perturbation, Weighted, nothing
 from dpm_jax.process import Process
+from dpm_jax.sampling.perturb import Perturbation, Weighted, nothing
 from dpm_jax.schedule import at
 
 
@@ -42,7 +42,6 @@ def forward(process: Process, x0: Event, key: PRNGKey, *, keep: Sequence[int] = 
 
 def sample(
     process: Process,
-    shape: tuple[int, ...],
     key: PRNGKey,
     *,
     keep: Sequence[int] = (),
@@ -50,9 +49,10 @@ def sample(
 ) -> Trajectory:
     """x_0 by ancestral sampling: x_T ~ π, then p(x_{t-1} | x_t); ``keep`` lists steps t = 0..T.
 
-    With a ``perturbation``, every one of these draws is of ``dpm_jax.perturb``'s making.
+    With a ``perturbation``, every one of these draws is of ``dpm_jax.sampling.perturb``'s
+    making.
     """
-    kernel, steps = process.kernel, process.schedule.steps
+    kernel, steps, shape = process.kernel, process.schedule.steps, process.event_shape
     perturb = nothing(process) if perturbation is None else perturbation
 
     def noise(index: Array) -> Event:
@@ -64,7 +64,8 @@ def sample(
     # x_T comes from nowhere: π is a step that forgets where it came from.
     xT = perturb(kernel.prior(shape), jnp.zeros(shape), jnp.asarray(steps), noise(jnp.asarray(0)))
     x1, kept, log_weight = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, direction=-1)
-    x0, last = perturb(process.last_step(x1), x1, jnp.asarray(0), noise(jnp.asarray(1)))
+    p = process.last_step.distribution(process, x1)
+    x0, last = perturb(p, x1, jnp.asarray(0), noise(jnp.asarray(1)))
     return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep), log_weight + last)
 
 

@@ -1,7 +1,7 @@
-"""The best reverse process of the heartbeat: Bayes over its five phases.
+"""The binary heartbeat: 20 bits, a one every 5th bin, 5 equally likely phases (§3.1.2).
 
-Given the phase, bits are independent; given x_t alone the phase is not known, so the best
-factorised step is the mixture
+Its law, the answers that Bayes gives, and the best reverse process. Given the phase, bits are
+independent; given x_t alone the phase is not known, so the best factorised step is the mixture
 
     p(x_i^{t-1} = 1 | x_t) = Σ_k P(phase k | x_t) q(x_i^{t-1} = 1 | x_i^t, bit i of phase k).
 """
@@ -9,22 +9,43 @@ factorised step is the mixture
 import itertools
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import log_sigmoid
 
 from dpm_jax.array_types import Array, Event, Float, Scalar, Step
-from dpm_jax.data import heartbeat
+from dpm_jax.data.dataset import Dataset
 from dpm_jax.kernels import binomial
 from dpm_jax.kernels.binomial import Bernoulli
-from dpm_jax.process import Process
+from dpm_jax.process import FIXED, LastStep, Process
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import Coefficients, Schedule
 
-TRUE_LIMIT_BITS = -math.log2(heartbeat.PERIOD)
+BITS = 20
+PERIOD = 5
+ACTIVITY = 1 / PERIOD
+"""Mean of a bit, and the p₀ of the matching binomial kernel."""
+TRUE_LIMIT_BITS = -math.log2(PERIOD)
 """-H of the data, -2.32193 bits: five equally likely sequences."""
+
+
+def sequences() -> np.ndarray:
+    """The five heartbeats, phase k at row k; float32 [5, 20] of 0.0 and 1.0."""
+    phase, bin_ = np.ogrid[:PERIOD, :BITS]
+    return (bin_ % PERIOD == phase).astype(np.float32)
+
+
+def sample(count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` heartbeats of random phase; float32 [count, 20]."""
+    return sequences()[rng.integers(PERIOD, size=count)]
+
+
+def load(*, train: int, heldout: int, seed: int) -> Dataset:
+    """Independent training and held-out sequences from one seed."""
+    train_rng, heldout_rng = np.random.default_rng(seed).spawn(2)
+    return Dataset(sample(train, train_rng), sample(heldout, heldout_rng))
 
 
 def last_step_limit(beta_1: float) -> float:
@@ -39,10 +60,10 @@ def last_step_limit(beta_1: float) -> float:
     """
     if not 0 < beta_1 <= 1:
         raise ValueError(f"beta_1 must lie in (0, 1], got {beta_1}")
-    per_phase = heartbeat.BITS // heartbeat.PERIOD
-    p0 = heartbeat.ACTIVITY
+    per_phase = BITS // PERIOD
+    p0 = ACTIVITY
     # x_1 tells of the phase only by the number of ones in each of the five classes of bits.
-    ones = np.array(list(itertools.product(range(per_phase + 1), repeat=heartbeat.PERIOD)))
+    ones = np.array(list(itertools.product(range(per_phase + 1), repeat=PERIOD)))
     count = np.vectorize(math.comb)(per_phase, ones).prod(-1)  # how many x_1 share the numbers
 
     def log_prob(p: float, ones: np.ndarray) -> np.ndarray:
@@ -67,9 +88,9 @@ def phases_given_bits(
     """
     if not 0 <= flipped <= 1:
         raise ValueError(f"flipped must lie in [0, 1], got {flipped}")
-    agrees = heartbeat.sequences() == np.asarray(value)
+    agrees = sequences() == np.asarray(value)
     each = np.where(agrees, 1 - flipped, flipped)
-    joint = np.where(mask, each, 1.0).prod(-1) / heartbeat.PERIOD
+    joint = np.where(mask, each, 1.0).prod(-1) / PERIOD
     if joint.sum() == 0:
         raise ValueError("value has known bits that no heartbeat has: leave some out of mask")
     return joint / joint.sum(), math.log(joint.sum())
@@ -77,37 +98,22 @@ def phases_given_bits(
 
 def phase_posterior(xt: Float[Array, " 20"], log_alpha_bar: Scalar) -> Float[Array, " 5"]:
     """Log P(phase k | x_t), nats."""
-    q = partial(binomial.marginal, activity=heartbeat.ACTIVITY)
+    q = partial(binomial.marginal, activity=ACTIVITY)
     likelihood = jax.vmap(lambda x0: binomial.log_prob(q(x0, log_alpha_bar), xt))
-    return jax.nn.log_softmax(likelihood(jnp.asarray(heartbeat.sequences())))
+    return jax.nn.log_softmax(likelihood(jnp.asarray(sequences())))
 
 
-def exact_reverse(xt: Event, t: Step, c: Coefficients) -> Bernoulli:
+def exact_reverse(params: Any, xt: Event, t: Step, c: Coefficients) -> Bernoulli:
     """The exact p(x_i^{t-1} = 1 | x_t) of every bit; at t = 1 too, where q is a delta."""
     phases = phase_posterior(xt, c.log_alpha_bar)
-    bits = jnp.asarray(heartbeat.sequences())
+    bits = jnp.asarray(sequences())
     log_one = jax.nn.logsumexp(jnp.where(bits > 0.5, phases[:, None], -jnp.inf), axis=0)
     log_zero = jax.nn.logsumexp(jnp.where(bits > 0.5, -jnp.inf, phases[:, None]), axis=0)
-    posterior = partial(
-        binomial.posterior,
-        xt=xt,
-        beta=c.beta,
-        log_alpha_bar_prev=c.log_alpha_bar_prev,
-        activity=heartbeat.ACTIVITY,
-    )
-    after_one, after_zero = posterior(jnp.ones_like(xt)), posterior(jnp.zeros_like(xt))
-    # log of π r₁ + (1-π) r₀, and of its complement. At t = 1, r₁ = 1 and r₀ = 0: their
-    # logits are ±inf, and log_sigmoid and logaddexp carry them without a NaN.
-    log_p = jnp.logaddexp(
-        log_one + log_sigmoid(after_one.logits), log_zero + log_sigmoid(after_zero.logits)
-    )
-    log_not_p = jnp.logaddexp(
-        log_one + log_sigmoid(-after_one.logits), log_zero + log_sigmoid(-after_zero.logits)
-    )
-    return Bernoulli(log_p - log_not_p)
+    belief = Bernoulli(log_one - log_zero)
+    return binomial.kernel(ACTIVITY).bridge(belief, xt, c.beta, c.log_alpha_bar_prev)
 
 
-def exact_process(schedule: Schedule, *, learned_last_step: bool = False) -> Process:
+def exact_process(schedule: Schedule, *, last_step: LastStep = FIXED) -> Process:
     """The process of the highest K among all whose steps are independent bits."""
-    kernel = binomial.kernel(heartbeat.ACTIVITY)
-    return Process(kernel, schedule, exact_reverse, learned_last_step)
+    kernel = binomial.kernel(ACTIVITY)
+    return Process(kernel, schedule, exact_reverse, (BITS,), last_step=last_step)

@@ -17,20 +17,22 @@ Three limits, each below the one before:
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm.auto import tqdm
 
-from dpm_jax.array_types import Array, Event, Float, Step
-from dpm_jax.data.swiss_roll import Roll
+from dpm_jax.array_types import Array, Float, Step
 from dpm_jax.kernels import gaussian
 from dpm_jax.kernels.gaussian import LOG_2PI, Normal
-from dpm_jax.limits import curve
-from dpm_jax.limits.schedules import cheapest_path
-from dpm_jax.process import Process
+from dpm_jax.laws.cheapest_path import cheapest_path
+from dpm_jax.laws.swiss_roll import curve
+from dpm_jax.laws.swiss_roll.roll import Roll
+from dpm_jax.process import FIXED, LEARNED, LastStep, Process
 from dpm_jax.scaling import NATS_PER_BIT
-from dpm_jax.schedule import Coefficients, Schedule, check_steps, given
+from dpm_jax.schedule import Coefficients, Schedule, check_steps, given, log_snr
 
 MIN_LOG_SNR = -10.0
 """Where ``best_schedule`` stops looking for λ_T."""
@@ -67,7 +69,7 @@ def last_step_limit(roll: Roll, beta_1: float) -> float:
     return (blurred - math.log1p(-beta_1)) / NATS_PER_BIT
 
 
-def ceiling(roll: Roll, schedule: Schedule, *, learned_last_step: bool = False) -> float:
+def ceiling(roll: Roll, schedule: Schedule, *, last_step: LastStep = FIXED) -> float:
     """The mean K of ``exact_process``, bits: the best of any diagonal normal reverse.
 
     K = E log p(x_0 | x_1) - KL_T - Σ_{t=2..T} KL_t, where E KL(q(x_t | x_0) ‖ π) is
@@ -77,19 +79,24 @@ def ceiling(roll: Roll, schedule: Schedule, *, learned_last_step: bool = False) 
     log_alpha_bar = np.asarray(schedule.log_alpha_bar, np.float64)
     log_noise = np.log(-np.expm1(log_alpha_bar))  # log(1-ᾱ_t)
     # Below e^-30 the points are as good as pure noise; ᾱ_T = 0 is -inf here.
-    log_snr = np.maximum(log_alpha_bar - log_noise, -30.0)
-    snr = np.exp(log_snr)
+    levels = np.maximum(log_snr(log_alpha_bar), -30.0)
+    snr = np.exp(levels)
     # E log p(x_0 | x_1) is E log π(x_0) + KL_1 where that step is fixed; learned, it is minus
     # the entropy of a normal with the exact variance.
-    first = 0.5 * _mean_over_xt(roll, log_snr[0], np.log) if learned_last_step else log_noise[0]
+    first = 0.5 * _mean_over_xt(roll, levels[0], np.log) if last_step is LEARNED else log_noise[0]
     nats = -LOG_2PI - 1 - first + log_noise[-1]
-    for gap, level in zip(snr[:-1] - snr[1:], log_snr[1:], strict=True):
+    for gap, level in zip(snr[:-1] - snr[1:], levels[1:], strict=True):
         nats -= 0.5 * _mean_over_xt(roll, level, partial(_log_one_plus, gap))
     return float(nats) / NATS_PER_BIT
 
 
 def best_schedule(
-    roll: Roll, steps: int, beta_1: float, *, learned_last_step: bool = False
+    roll: Roll,
+    steps: int,
+    beta_1: float,
+    *,
+    last_step: LastStep = FIXED,
+    progress: bool = False,
 ) -> tuple[np.ndarray, float]:
     """β_1..β_T of the highest ``ceiling`` given T and β_1, and that ceiling in bits.
 
@@ -101,50 +108,55 @@ def best_schedule(
     """
     check_steps(steps)
     _check_beta_1(beta_1)
-    start = math.log1p(-beta_1) - math.log(beta_1)
-    log_snr = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(800, 8 * steps))
+    start = float(log_snr(np.log1p(-np.float64(beta_1))))
+    levels = np.linspace(start, min(MIN_LOG_SNR, start - 1), max(800, 8 * steps))
     # KL_T = -log(1-ᾱ_T) = log(1 + SNR_T)
-    path, _ = cheapest_path(_costs(roll, log_snr), np.log1p(np.exp(log_snr)), steps - 1)
-    log_alpha_bar = -np.logaddexp(0, -log_snr[path])
+    path, _ = cheapest_path(_costs(roll, levels, progress), np.log1p(np.exp(levels)), steps - 1)
+    log_alpha_bar = -np.logaddexp(0, -levels[path])
     beta = -np.expm1(np.diff(log_alpha_bar, prepend=0.0))
     schedule = given(beta).apply({})
-    return beta, ceiling(roll, schedule, learned_last_step=learned_last_step)
+    return beta, ceiling(roll, schedule, last_step=last_step)
 
 
-def exact_process(roll: Roll, schedule: Schedule, *, learned_last_step: bool = False) -> Process:
-    """The process whose mean K is ``ceiling``."""
-    return Process(gaussian.KERNEL, schedule, exact_reverse(roll), learned_last_step)
+class _Nodes(NamedTuple):
+    """The curve's quadrature, as an exact process's parameters."""
+
+    positions: Float[Array, "N 2"]
+    log_weights: Float[Array, " N"]
+    noise_variance: Float[Array, ""]
 
 
-def exact_reverse(roll: Roll) -> Callable[[Event, Step, Coefficients], Normal]:
-    """p(x_{t-1} | x_t) with the exact mean and diagonal variance of q(x_{t-1} | x_t).
-
-    x_{t-1} given x_t and x_0 is normal with mean a x_0 + b x_t and variance β̃, so its
-    moments given x_t alone are a E[x_0 | x_t] + b x_t and β̃ + a² Var[x_0 | x_t]. Holds at
-    t = 1 too, where a = 1 and b = β̃ = 0.
+def exact_process(roll: Roll, schedule: Schedule, *, last_step: LastStep = FIXED) -> Process:
+    """The process whose mean K is ``ceiling``.
 
     Each example holds one number per quadrature node, about 180/noise of them (720 at
     noise 0.25): under ``vmap``, mind the memory.
     """
     panels = curve.panels(roll, roll.variance)
-    nodes = jnp.asarray(panels.nodes.reshape(-1, 2), jnp.float32)
-    log_weights = jnp.asarray(panels.log_weights.ravel(), jnp.float32)
+    nodes = _Nodes(
+        jnp.asarray(panels.nodes.reshape(-1, 2), jnp.float32),
+        jnp.asarray(panels.log_weights.ravel(), jnp.float32),
+        jnp.asarray(roll.variance, jnp.float32),
+    )
+    return Process(gaussian.KERNEL, schedule, exact_reverse, (2,), nodes, last_step)
 
-    def reverse(xt: Float[Array, " 2"], t: Step, c: Coefficients) -> Normal:
-        mean, variance = _denoise(xt, c.log_alpha_bar, roll.variance, nodes, log_weights)
-        q = gaussian.posterior(mean, xt, c.beta, c.log_alpha_bar_prev)
-        a = jnp.exp(0.5 * c.log_alpha_bar_prev) * c.beta / -jnp.expm1(c.log_alpha_bar)
-        return Normal(q.mean, q.variance + a**2 * variance)
 
-    return reverse
+def exact_reverse(nodes: _Nodes, xt: Float[Array, " 2"], t: Step, c: Coefficients) -> Normal:
+    """p(x_{t-1} | x_t) with the exact mean and diagonal variance of q(x_{t-1} | x_t).
+
+    They are those of the bridge from E[x_0 | x_t] and Var[x_0 | x_t]; at t = 1 too, where the
+    bridge is that belief itself.
+    """
+    belief = Normal(*_denoise(xt, c.log_alpha_bar, *nodes))
+    return gaussian.bridge(belief, xt, c.beta, c.log_alpha_bar_prev)
 
 
 def _denoise(
     xt: Float[Array, " 2"],
     log_alpha_bar: Float[Array, ""],
-    noise_variance: float,
     nodes: Float[Array, "N 2"],
     log_weights: Float[Array, " N"],
+    noise_variance: Float[Array, ""],
 ) -> tuple[Float[Array, " 2"], Float[Array, " 2"]]:
     """E[x_0 | x_t] and Var_d[x_0 | x_t]: normal given u, and u by quadrature."""
     signal, unexplained = jnp.exp(0.5 * log_alpha_bar), -jnp.expm1(log_alpha_bar)
@@ -172,28 +184,26 @@ def _log_one_plus(gap: float, variance: np.ndarray) -> np.ndarray:
     return np.asarray(np.log1p(gap * variance))
 
 
-def _mean_over_xt(
-    roll: Roll, log_snr: float, function: Callable[[np.ndarray], np.ndarray]
-) -> float:
-    """Σ_d E f(Var_d(x_0 | x_t))."""
-    variance, weights = _posterior_variance(roll, log_snr, along=64, across=10)
+def _mean_over_xt(roll: Roll, level: float, function: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Σ_d E f(Var_d(x_0 | x_t)) at a level of log-SNR."""
+    variance, weights = _posterior_variance(roll, level, along=64, across=10)
     return float(weights @ function(variance).sum(-1))
 
 
 def _posterior_variance(
-    roll: Roll, log_snr: float, *, along: int, across: int
+    roll: Roll, level: float, *, along: int, across: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Var_d(x_0 | x_t) at the points of a rule for x_t, [N, 2], and the rule's weights [N]."""
-    added = math.exp(-log_snr)  # (1-ᾱ_t)/ᾱ_t
+    added = math.exp(-level)  # (1-ᾱ_t)/ᾱ_t
     blur = roll.variance + added
     points, weights = curve.rule(roll, blur, along=along, across=across)
     spread = curve.variance_along_curve(curve.panels(roll, blur), points)
     return added / blur * roll.variance + (added / blur) ** 2 * spread, weights
 
 
-def _costs(roll: Roll, log_snr: np.ndarray) -> np.ndarray:
+def _costs(roll: Roll, levels: np.ndarray, progress: bool) -> np.ndarray:
     """KL_t, nats, of a step from each level (row) to each lower one (column); [G, G]."""
-    snr = np.exp(log_snr)
+    snr = np.exp(levels)
 
     def column(level: float) -> np.ndarray:
         variance, weights = _posterior_variance(roll, level, along=32, across=6)
@@ -201,7 +211,8 @@ def _costs(roll: Roll, log_snr: np.ndarray) -> np.ndarray:
         gap = np.maximum(snr - math.exp(level), 0.0)[:, None]
         return np.asarray(0.5 * np.log1p(gap * variance) @ weights)
 
-    return np.stack([column(level) for level in log_snr], axis=1)
+    shown = tqdm(levels, desc="best schedule", disable=not progress, leave=False)
+    return np.stack([column(level) for level in shown], axis=1)
 
 
 def _merged(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

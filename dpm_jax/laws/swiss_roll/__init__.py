@@ -1,0 +1,1 @@
+"""The swiss roll: its law, the quadrature along its curve, and its limits."""

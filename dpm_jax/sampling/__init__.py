@@ -1,0 +1,1 @@
+"""Sampling: trajectories, what multiplies them, and the draws that come of it."""
