@@ -14,19 +14,15 @@ import time
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 
 from dpm_jax import models, schedule
-from dpm_jax.data import heartbeat, swiss_roll
-from dpm_jax.data.dataset import examples
+from dpm_jax.laws import heartbeat
+from dpm_jax.laws.swiss_roll import roll as swiss_roll
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
-from dpm_jax.training.optimizer import make_optimizer
-from dpm_jax.training.sharding import data_mesh, replicate
-from dpm_jax.training.state import initial_state
-from dpm_jax.training.step import make_train_steps
+from dpm_jax.training.loop import prepare
 
 BATCH, ROLL_STEPS, BEAT_STEPS, TIMES = 512, 40, 2000, 128
 ROUNDS, STEPS = 7, 50
@@ -36,10 +32,7 @@ Run = Callable[[int], None]
 def ours(model: Model, data: np.ndarray, times: int) -> Run:
     """``run(n)`` takes n training steps."""
     config = TrainConfig(batch_size=BATCH, times_per_batch=times)
-    mesh, optimizer = data_mesh(), make_optimizer(config)
-    resident = replicate(jnp.asarray(data), mesh)
-    state = replicate(initial_state(model, optimizer, jax.random.key(0)), mesh)
-    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1), examples)
+    state, resident, train_steps = prepare(model, data, config)
 
     def run(count: int) -> None:
         nonlocal state
@@ -73,7 +66,7 @@ def torch_mlp(inputs: int, hidden: tuple[int, ...]) -> torch.nn.Sequential:
 
 
 def torch_roll(examples: np.ndarray, beta_1: float) -> Run:
-    """The Gaussian bound with a learned schedule, all steps, perturbed read-out."""
+    """The Gaussian bound with a learned schedule, all steps, read-out of a belief about x_0."""
     data, trunk = torch.from_numpy(examples), torch_mlp(14, (64, 64))
     kernel = torch.zeros(ROLL_STEPS - 1, 64, 4, requires_grad=True)
     bias = torch.zeros(ROLL_STEPS - 1, 1, 4, requires_grad=True)
@@ -93,17 +86,17 @@ def torch_roll(examples: np.ndarray, beta_1: float) -> Run:
         xt = torch.exp(0.5 * now) * x0 + torch.sqrt(-torch.expm1(now)) * noise
         unexplained = -torch.expm1(before)
         total = unexplained + torch.exp(before) * beta
-        mean_q = (torch.exp(0.5 * before) * beta * x0) / total
-        mean_q = mean_q + torch.sqrt(1 - beta) * unexplained / total * xt
-        log_var_q = torch.log(beta * unexplained / total)
+        weight_x0 = torch.exp(0.5 * before) * beta / total
+        var_q = beta * unexplained / total
         angles = (xt[..., None, :] * octaves[:, None]).flatten(-2)
         h = trunk(torch.cat([xt, torch.sin(angles), torch.cos(angles)], -1))
         z = (torch.bmm(h, kernel) + bias).unflatten(-1, (2, 2))
-        mean_p = torch.sqrt(1 - beta) * xt + torch.sqrt(beta) * z[..., 0]
-        logit_beta = torch.log(beta) - torch.log1p(-beta)
-        log_var_p = torch.nn.functional.logsigmoid(z[..., 1] + logit_beta)
-        ratio = log_var_q - log_var_p
-        kl = torch.expm1(ratio) - ratio + (mean_q - mean_p) ** 2 * torch.exp(-log_var_p)
+        noise_var = -torch.expm1(now)
+        guess = torch.exp(0.5 * now) * xt + torch.sqrt(noise_var) * z[..., 0]
+        var_p = var_q + weight_x0**2 * noise_var * torch.exp(z[..., 1])
+        ratio = torch.log(var_q) - torch.log(var_p)
+        # The means differ by their weight of x_0 alone.
+        kl = torch.expm1(ratio) - ratio + (weight_x0 * (x0 - guess)) ** 2 / var_p
         mean_T, var_T = torch.exp(0.5 * log_bar[-1]) * x0, -torch.expm1(log_bar[-1])
         prior_kl = mean_T**2 + var_T - 1 - torch.log(var_T)
         return 0.5 * (kl.sum(0) + prior_kl).sum(-1).mean()
@@ -112,7 +105,7 @@ def torch_roll(examples: np.ndarray, beta_1: float) -> Run:
 
 
 def torch_heartbeat(examples: np.ndarray) -> Run:
-    """The binomial bound, stratified steps, perturbed read-out through ten bumps."""
+    """The binomial bound, stratified steps, a belief about x_0 through ten bumps."""
     log_sigmoid = torch.nn.functional.logsigmoid
     data, trunk = torch.from_numpy(examples), torch_mlp(20, (50, 50, 50))
     kernel = torch.zeros(10, 50, 20, requires_grad=True)

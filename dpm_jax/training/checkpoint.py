@@ -4,11 +4,12 @@ import json
 import logging
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from dpm_jax.training.errors import TrainingStopped
+from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.folder import write_whole
 from dpm_jax.training.state import TrainState
 
@@ -16,6 +17,10 @@ KEPT = 3
 SEAL = "checksums.json"  # ours: orbax meets damage in many threads, one traceback each
 
 log = logging.getLogger(__name__)
+
+
+class OtherModelError(Exception):
+    """A whole checkpoint, but of other parameters than those that are asked for."""
 
 
 class Checkpoints:
@@ -50,7 +55,7 @@ class Checkpoints:
             write_whole(directory / SEAL, json.dumps(_checksums(directory)))
         except Exception as error:  # orbax reports a full disk in several types
             raise TrainingStopped(
-                f"the checkpoint of step {step} could not be written ({_first_line(error)}); "
+                f"the checkpoint of step {step} could not be written ({reason(error)}); "
                 f"last good checkpoint: {describe(good)}"
             ) from error
 
@@ -58,6 +63,9 @@ class Checkpoints:
         """The newest state that can be read, and its training seconds; None without any.
 
         A checkpoint that cannot be read is moved aside, never deleted, and said so.
+
+        Raises:
+            ValueError: if the checkpoints are of another model; they stay where they are.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = ocp.args.Composite(
@@ -67,14 +75,17 @@ class Checkpoints:
         for step in steps:
             try:
                 _check_seal(self._directory / str(step))
+                _check_model(self._directory / str(step) / "state", like)
                 restored = self._manager.restore(step, args=items)
                 return restored.state, float(restored.clock["seconds"])
+            except OtherModelError as error:
+                raise ValueError(f"{self._directory.parent}: {error}") from None
             except Exception as error:  # a truncated file shows as almost any type
                 aside = self._set_aside(step)
                 log.warning(
                     "the checkpoint of step %d cannot be read (%s); moved to %s, trying the next",
                     step,
-                    _first_line(error),
+                    reason(error),
                     aside,
                 )
         if steps:
@@ -118,7 +129,17 @@ def _check_seal(directory: Path) -> None:
             raise OSError(f"{name} is damaged")
 
 
-def _first_line(error: Exception) -> str:
-    if "No space left" in str(error):
-        return "no space left on the disk"
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _check_model(directory: Path, like: TrainState) -> None:
+    saved = dict(ocp.PyTreeCheckpointHandler().metadata(directory))
+    found, wanted = (_shapes(tree) for tree in (saved["params"], like.params))
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise OtherModelError(
+                f"its checkpoints are of another model: {name} has shape "
+                f"{found.get(name, 'none')}, not {wanted.get(name, 'none')}"
+            )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -1,9 +1,15 @@
 """The run folder: where one run keeps everything, and the checks at its door."""
 
+import io
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+
+from dpm_jax.errors import reason
 
 SCRATCH = "config.tmp"  # all that a crash before the first config.json can leave
 OWN = (
@@ -12,6 +18,10 @@ OWN = (
     "metrics.tmp",
     "result.json",
     "result.tmp",
+    "model.npz",
+    "model.tmp",
+    "samples.npz",
+    "samples.tmp",
     "checkpoints",
     "unreadable_checkpoints",
     "tensorboard",
@@ -42,6 +52,16 @@ class RunFolder(NamedTuple):
     def result(self) -> Path:
         """The numbers of a finished run."""
         return self.path / "result.json"
+
+    @property
+    def model(self) -> Path:
+        """The trained model (``training.model_file``)."""
+        return self.path / "model.npz"
+
+    @property
+    def samples(self) -> Path:
+        """Samples of a finished run in data units, under "samples"."""
+        return self.path / "samples.npz"
 
     @property
     def checkpoints(self) -> Path:
@@ -75,7 +95,7 @@ def open_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) ->
             write_whole(folder.config, json.dumps(config, indent=2) + "\n")
         folder.figures.mkdir(exist_ok=True)
     except OSError as error:
-        raise ValueError(f"workdir {path} cannot be written: {error.strerror}") from None
+        raise ValueError(f"workdir {path} cannot be written: {reason(error)}") from None
     return folder
 
 
@@ -93,7 +113,7 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ValueError(f"workdir {path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"workdir {path} cannot be read: {reason(error)}") from None
     if not names - {SCRATCH}:
         return
     try:
@@ -108,7 +128,7 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
             "use --resume to go on, --overwrite to start anew, or another --workdir"
         )
     if resume:
-        _check_same(saved, config, path)
+        check_same(config, saved, path, "resume with the same value, or use another --workdir")
 
 
 def read_config(path: Path) -> Config:
@@ -125,19 +145,29 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text in one step: a crash leaves the old text or the new."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace a file's content in one step: a crash leaves the old one or the new."""
     scratch = path.with_suffix(".tmp")
-    scratch.write_text(text)
+    scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(path)
 
 
-def _check_same(saved: Config, config: Config, path: Path) -> None:
+def write_samples(path: Path, samples: np.ndarray) -> None:
+    """A compressed archive with one array, "samples"."""
+    archive = io.BytesIO()
+    np.savez_compressed(archive, samples=samples)
+    write_whole(path, archive.getvalue())
+
+
+def check_same(
+    config: Config, saved: Config, path: Path, remedy: str, *, but: Collection[str] = ()
+) -> None:
+    """Raise ValueError if a setting, ``but`` for some, is not the one that a run was made with."""
     for name, value in config.items():
-        if saved.get(name) != value:
+        if name not in but and saved.get(name) != value:
             raise ValueError(
                 f"{name} is {value!r}, but the run in {path} was made with "
-                f"{saved.get(name)!r}; resume with the same value, or use another --workdir"
+                f"{saved.get(name)!r}; {remedy}"
             )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.checkpoint import Checkpoints, describe
-from dpm_jax.training.errors import TrainingStopped
 from dpm_jax.training.folder import RunFolder
 from dpm_jax.training.metrics import MetricsWriter, Record, require_tensorboard
 from dpm_jax.training.state import TrainState
@@ -55,6 +55,6 @@ class Journal:
             yield
         except OSError as error:
             raise TrainingStopped(
-                f"{self._path} could not be written ({error.strerror}); "
+                f"{self._path} could not be written ({reason(error)}); "
                 f"last good checkpoint: {describe(self.checkpoints.last_step)}"
             ) from error

@@ -7,8 +7,11 @@ bytes as an unbroken one.
 import contextlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+import numpy as np
 
 from dpm_jax.training.folder import write_whole
 
@@ -34,6 +37,15 @@ def require_tensorboard() -> None:
         raise ValueError(
             "tensorboard needs the package tensorboardX: pip install 'dpm_jax[tensorboard]'"
         )
+
+
+def add_pictures(board: Path, pictures: Mapping[str, np.ndarray], *, step: int) -> None:
+    """Add pictures [height, width, 3], uint8, to TensorBoard's directory."""
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(board)) as writer:
+        for name, picture in pictures.items():
+            writer.add_image(name, picture, step, dataformats="HWC")
 
 
 class MetricsWriter:

@@ -21,7 +21,7 @@ def batch_bound(
     as fast as a t for each.
     """
     process = bind(model, params)
-    noise, steps, event = model.kernel.noise, process.schedule.steps, x0.shape[1:]
+    noise, steps, event = process.kernel.noise, process.schedule.steps, x0.shape[1:]
     if times == 0:
         return bound.all_steps_of_batch(process, x0, noise(key, (steps, *x0.shape)))
     noise_key, times_key = jax.random.split(key)

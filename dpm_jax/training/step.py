@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data.dataset import Batch
+from dpm_jax.devices import split_batch
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import loss
-from dpm_jax.training.sharding import split_batch
 from dpm_jax.training.state import TrainState
 
 NEVER = jnp.iinfo(jnp.int32).max
