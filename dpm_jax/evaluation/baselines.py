@@ -7,9 +7,11 @@ dequantisation, is 1e-5 of the greatest or less.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from dpm_jax import scaling
 from dpm_jax.scaling import NATS_PER_BIT, Scaling
@@ -62,7 +64,9 @@ def moments(batches: Iterable[np.ndarray], *, noise_variance: float = 0.0) -> Mo
     return Moments(mean.reshape(event), covariance + noise_variance * np.eye(mean.size))
 
 
-def moments_of_pixels(pixels: np.ndarray, units: Scaling, *, grain: float) -> Moments:
+def moments_of_pixels(
+    pixels: np.ndarray, units: Scaling, *, grain: float, progress: bool = False
+) -> Moments:
     """Moments in the model's units of pixels [n, *event] as stored, after dequantisation.
 
     Uniform noise of one grey level has mean grain/2 and variance grain²/12, and is independent of
@@ -72,11 +76,15 @@ def moments_of_pixels(pixels: np.ndarray, units: Scaling, *, grain: float) -> Mo
         pixels: grey levels, or real numbers that were never quantised.
         units: the scaling of the dequantised pixels.
         grain: width of a grey level in data units: 1 for 8-bit images, 0 for real numbers.
+        progress: whether to show a bar.
     """
-    return moments(_scaled(pixels, units, grain), noise_variance=(grain / units.scale) ** 2 / 12)
+    batches = _scaled(pixels, units, grain, progress)
+    return moments(batches, noise_variance=(grain / units.scale) ** 2 / 12)
 
 
-def fit(pixels: np.ndarray, units: Scaling, *, grain: float, seed: int = 0) -> Moments:
+def fit(
+    pixels: np.ndarray, units: Scaling, *, grain: float, seed: int = 0, progress: bool = False
+) -> Moments:
     """Moments of training pixels [n, *event], shrunk as serves unseen images best.
 
     The weight is chosen on a tenth of the images with the moments of the others, which
@@ -93,9 +101,9 @@ def fit(pixels: np.ndarray, units: Scaling, *, grain: float, seed: int = 0) -> M
     levels = pixels[order[:cut]]
     u = np.float32(grain) * random.random(levels.shape, np.float32)
     validation = scaling.standardise(units, scaling.dequantise(levels, u))
-    partial = moments_of_pixels(pixels[np.sort(order[cut:])], units, grain=grain)
-    weight = best_shrinkage(partial, validation)
-    return shrunk(moments_of_pixels(pixels, units, grain=grain), weight)
+    of = partial(moments_of_pixels, units=units, grain=grain, progress=progress)
+    weight = best_shrinkage(of(pixels[np.sort(order[cut:])]), validation, progress=progress)
+    return shrunk(of(pixels), weight)
 
 
 def shrunk(fitted: Moments, weight: float) -> Moments:
@@ -113,7 +121,11 @@ def shrunk(fitted: Moments, weight: float) -> Moments:
 
 
 def best_shrinkage(
-    fitted: Moments, validation: np.ndarray, *, weights: Sequence[float] = SHRINKAGE
+    fitted: Moments,
+    validation: np.ndarray,
+    *,
+    weights: Sequence[float] = SHRINKAGE,
+    progress: bool = False,
 ) -> float:
     """The weight with the highest mean log-density of examples [v, *event] not fitted to.
 
@@ -123,7 +135,7 @@ def best_shrinkage(
         ValueError: if it is singular at all weights.
     """
     scores = {}
-    for weight in weights:
+    for weight in tqdm(weights, desc="Gaussian: shrinkage", disable=not progress, leave=False):
         try:
             scores[weight] = gaussian_bits(shrunk(fitted, weight), validation).mean()
         except ValueError as error:
@@ -172,8 +184,11 @@ def wiener(fitted: Moments, noisy: np.ndarray, noise_variance: float) -> np.ndar
     return np.concatenate(parts).reshape(noisy.shape) + fitted.mean
 
 
-def _scaled(pixels: np.ndarray, units: Scaling, grain: float) -> Iterator[np.ndarray]:
-    for start in range(0, len(pixels), CHUNK):
+def _scaled(
+    pixels: np.ndarray, units: Scaling, grain: float, progress: bool
+) -> Iterator[np.ndarray]:
+    starts = range(0, len(pixels), CHUNK)
+    for start in tqdm(starts, desc="Gaussian: moments", disable=not progress, leave=False):
         levels = pixels[start : start + CHUNK]
         middle = np.full(levels.shape, grain / 2, np.float32)
         yield scaling.standardise(units, scaling.dequantise(levels, middle))

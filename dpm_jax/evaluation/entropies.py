@@ -1,6 +1,6 @@
 """Entropy of every reverse step, between the bounds of eq. 24: where there is much to learn."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import numpy as np
 
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.entropy import entropy_bounds
-from dpm_jax.evaluation.likelihood import MakeProcess
+from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import at, times
 
@@ -27,27 +27,26 @@ class EntropyProfile(NamedTuple):
     model: np.ndarray
 
 
-def entropy_profile(
-    process: MakeProcess, params: Any, examples: np.ndarray, key: PRNGKey
-) -> EntropyProfile:
-    """Eq. 24 around the model's own entropies, averaged over ``examples`` [n, *event]."""
+def entropy_profile(process: Process, examples: np.ndarray, key: PRNGKey) -> EntropyProfile:
+    """Eq. 24 around the process's own entropies, averaged over ``examples`` [n, *event]."""
+    values = jax.device_get(_profile(process, examples, key))
+    return EntropyProfile(*(np.asarray(v, np.float64) / NATS_PER_BIT for v in values))
 
-    def of_step(x0: Array, t: Array, key: PRNGKey, params: Any) -> tuple[Array, Array, Array]:
-        bound_to = process(params)
-        kernel, c = bound_to.kernel, at(bound_to.schedule, t)
-        lower, upper = entropy_bounds(kernel, bound_to.schedule, x0, t)
+
+@jax.jit
+def _profile(process: Process, x0: Array, key: PRNGKey) -> tuple[Array, Array, Array]:
+    kernel, schedule = process.kernel, process.schedule
+
+    def of_step(x0: Array, t: Array, key: PRNGKey) -> tuple[Array, Array, Array]:
+        c = at(schedule, t)
+        lower, upper = entropy_bounds(kernel, schedule, x0, t)
         noise = kernel.noise(key, x0.shape)
         xt = kernel.transport(kernel.marginal(x0, c.log_alpha_bar), noise)
-        return lower, upper, kernel.entropy(bound_to.reverse(xt, t, c))
+        return lower, upper, kernel.entropy(process.reverse(xt, t, c))
 
-    @jax.jit
-    def profile(params: Any, x0: Array) -> tuple[Array, Array, Array]:
-        def over_data(t: Array) -> tuple[Array, Array, Array]:
-            keys = jax.random.split(jax.random.fold_in(key, t), len(x0))
-            values = jax.vmap(lambda x, k: of_step(x, t, k, params))(x0, keys)
-            return jax.tree.map(jnp.mean, values)
+    def over_data(t: Array) -> tuple[Array, Array, Array]:
+        keys = jax.random.split(jax.random.fold_in(key, t), len(x0))
+        values = jax.vmap(lambda x, k: of_step(x, t, k))(x0, keys)
+        return jax.tree.map(jnp.mean, values)
 
-        return jax.lax.map(over_data, times(process(params).schedule))
-
-    values = jax.device_get(profile(params, examples))
-    return EntropyProfile(*(np.asarray(v, np.float64) / NATS_PER_BIT for v in values))
+    return jax.lax.map(over_data, times(schedule))

@@ -1,27 +1,23 @@
 """Bounds on held-out data, with standard errors, in bounded memory.
 
-Works on any process: a trained model's, or an exact one of ``dpm_jax.limits``.
+Works on any process: a trained model's, or an exact one of ``dpm_jax.laws``. The programs are
+compiled once for all processes that differ in numbers only.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from operator import itemgetter
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from tqdm.auto import tqdm
 
 from dpm_jax import bound
 from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.devices import in_chunks
 from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
-from dpm_jax.training.sharding import data_mesh, split_batch
 
 BOUNDARY = ("prior_kl", "last_step", "entropy_first", "entropy_last", "entropy_prior")
-
-MakeProcess = Callable[[Any], Process]
-"""Parameters to process: ``partial(bind, model)``, for one."""
 
 
 class Estimate(NamedTuple):
@@ -55,8 +51,7 @@ def estimate(values: np.ndarray) -> Estimate:
 
 
 def evaluate(
-    process: MakeProcess,
-    params: Any,
+    process: Process,
     examples: np.ndarray,
     key: PRNGKey,
     *,
@@ -67,22 +62,23 @@ def evaluate(
     """The bound of every example [n, *event], all steps summed, one noise draw each.
 
     With ``times`` > 0, that many stratified steps are drawn for each example instead.
+
+    Raises:
+        ValueError: if the kernel cannot diffuse the examples.
     """
-
-    def of_chunk(params: Any, x0: Array, keys: Array) -> dict[str, Array]:
-        bound_to = process(params)
-        if times:
-            terms = jax.vmap(lambda x, k: bound.stratified_steps(bound_to, x, k, times))(x0, keys)
-        else:
-            shape = (bound_to.schedule.steps, *x0.shape[1:])
-            noise = jax.vmap(lambda k: bound_to.kernel.noise(k, shape), out_axes=1)(keys)
-            terms = bound.all_steps_of_batch(bound_to, x0, noise)
-        return terms._asdict() | {"K": terms.K, "K_eq14": terms.K_eq14}
-
+    process.kernel.check(examples)
     names = ("K", "K_eq14", "null", *BOUNDARY)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     step_kl = np.zeros(())
-    for values in _by_chunks(of_chunk, params, examples, key, chunk, progress, "held-out K"):
+    bounds = in_chunks(
+        partial(_bounds, process, times=times),
+        examples,
+        _keys(key, np.arange(len(examples))),
+        chunk=chunk,
+        label="held-out K",
+        progress=progress,
+    )
+    for values in bounds:
         # Summed at once: [n, T-1] of a long diffusion would not fit.
         step_kl = step_kl + values.pop("step_kl").sum(0, dtype=np.float64)
         for name in names:
@@ -98,8 +94,7 @@ def evaluate(
 
 
 def importance_weighted(
-    process: MakeProcess,
-    params: Any,
+    process: Process,
     examples: np.ndarray,
     key: PRNGKey,
     *,
@@ -107,41 +102,40 @@ def importance_weighted(
     chunk: int = 100,
     progress: bool = True,
 ) -> np.ndarray:
-    """The bound with ``paths`` weighted paths (eq. 9) of every example, bits [n]."""
+    """The bound with ``paths`` weighted paths (eq. 9) of every example, bits [n].
 
-    def of_chunk(params: Any, x0: Array, keys: Array) -> Array:
-        bound_to = process(params)
-        return jax.vmap(lambda x, k: bound.importance_weighted(bound_to, x, k, paths))(x0, keys)
-
-    parts = _by_chunks(of_chunk, params, examples, key, chunk, progress, "weighted paths")
+    Raises:
+        ValueError: if the kernel cannot diffuse the examples.
+    """
+    process.kernel.check(examples)
+    parts = in_chunks(
+        partial(_weighted, process, paths=paths),
+        examples,
+        _keys(key, np.arange(len(examples))),
+        chunk=chunk,
+        label="weighted paths",
+        progress=progress,
+    )
     return np.concatenate(list(parts)).astype(np.float64) / NATS_PER_BIT
 
 
-def _by_chunks(
-    function: Callable[[Any, Array, Array], Any],
-    params: Any,
-    examples: np.ndarray,
-    key: PRNGKey,
-    chunk: int,
-    progress: bool,
-    label: str,
-) -> Iterator[Any]:
-    """``function(params, x0 [chunk], keys [chunk])`` over all examples, chunk by chunk, NumPy.
+@jax.jit
+def _keys(key: PRNGKey, index: Array) -> Array:
+    # Example i has the key fold_in(key, i), whatever the chunk.
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
 
-    One trace: the last chunk is filled up by repeating examples, which are cut off again.
-    Example i has the key ``fold_in(key, i)``, whatever the chunk.
-    """
-    mesh = data_mesh()
-    count = len(examples)
-    chunk = mesh.size * math.ceil(min(chunk, count) / mesh.size)
-    split = split_batch(mesh)
 
-    @jax.jit
-    def compiled(params: Any, x0: Array, index: Array) -> Any:
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-        return function(params, split(x0), split(keys))
+@partial(jax.jit, static_argnames="times")
+def _bounds(process: Process, x0: Array, keys: Array, *, times: int) -> dict[str, Array]:
+    if times:
+        terms = jax.vmap(lambda x, k: bound.stratified_steps(process, x, k, times))(x0, keys)
+    else:
+        shape = (process.schedule.steps, *x0.shape[1:])
+        noise = jax.vmap(lambda k: process.kernel.noise(k, shape), out_axes=1)(keys)
+        terms = bound.all_steps_of_batch(process, x0, noise)
+    return terms._asdict() | {"K": terms.K, "K_eq14": terms.K_eq14}
 
-    for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
-        index = np.arange(start, start + chunk)
-        values = jax.device_get(compiled(params, examples[index % count], index))
-        yield jax.tree.map(itemgetter(slice(count - start)), values)
+
+@partial(jax.jit, static_argnames="paths")
+def _weighted(process: Process, x0: Array, keys: Array, *, paths: int) -> Array:
+    return jax.vmap(lambda x, k: bound.importance_weighted(process, x, k, paths))(x0, keys)

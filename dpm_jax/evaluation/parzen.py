@@ -9,7 +9,7 @@ and σ is the one of a grid that gives a validation set the highest mean. It say
 number of samples as about the model: with 50,000 training images in place of 10,000 the "perfect
 model" gains 110 bits. Read it beside K, not in its place.
 
-python -m dpm_jax.evaluation.parzen --data-dir DIR
+dpm parzen --data-dir DIR
 
 prints the row of the "perfect model", MNIST's training images as the samples: 349 bits, as in
 Table 2. Goodfellow et al. give nats, and Table 2 their numbers in bits: 225 nats are its 325.
@@ -17,7 +17,7 @@ Table 2. Goodfellow et al. give nats, and Table 2 their numbers in bits: 225 nat
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ import numpy as np
 
 from dpm_jax.array_types import Array
 from dpm_jax.data import prepared
+from dpm_jax.devices import in_chunks
 from dpm_jax.evaluation.likelihood import Estimate, estimate
 from dpm_jax.scaling import NATS_PER_BIT
 
@@ -64,6 +65,7 @@ def parzen(
     *,
     widths: Sequence[float] = WIDTHS,
     chunk: int = 1000,
+    progress: bool = False,
 ) -> Parzen:
     """The estimate of a test set [n, *event] by windows on samples [m, *event], bits and nats.
 
@@ -82,9 +84,10 @@ def parzen(
         raise ValueError(f"widths must be positive numbers, got {tuple(widths)}")
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    on_validation = log_density(samples, validation, widths=widths, chunk=chunk).mean(1)
+    density = partial(log_density, samples, chunk=chunk, progress=progress)
+    on_validation = density(validation, widths=widths).mean(1)
     width = float(widths[int(on_validation.argmax())])
-    (nats,) = log_density(samples, test, widths=(width,), chunk=chunk)
+    (nats,) = density(test, widths=(width,))
     return Parzen(
         width=width,
         bits=estimate(nats / NATS_PER_BIT),
@@ -95,7 +98,12 @@ def parzen(
 
 
 def log_density(
-    samples: np.ndarray, points: np.ndarray, *, widths: Sequence[float], chunk: int = 1000
+    samples: np.ndarray,
+    points: np.ndarray,
+    *,
+    widths: Sequence[float],
+    chunk: int = 1000,
+    progress: bool = False,
 ) -> np.ndarray:
     """Log-density of points [n, *event] under windows on samples [m, *event], nats [W, n]."""
     # Naive: ‖x‖² + ‖y‖² - 2xy of the pixels. Distances do not change when both are centred, but
@@ -103,22 +111,29 @@ def log_density(
     # which is 2e-5/2σ² nats: 4e-4 at σ = 0.17, and 0.1 at σ = 0.01.
     centre = samples.mean(0, dtype=np.float64)
     chunk = min(chunk, max(len(samples), len(points)))
-    blocks = jnp.asarray(np.stack([block for block, _ in _blocks(samples, centre, chunk)]))
+    fill = -len(samples) % chunk
+    blocks = np.pad(_centred(samples, centre), ((0, fill), (0, 0))).reshape(-1, chunk, centre.size)
     # The filling of the last block is infinitely far from everything.
     far = np.where(np.arange(blocks.shape[0] * chunk) < len(samples), 0.0, np.inf)
-    offsets = jnp.asarray(far.reshape(-1, chunk), jnp.float32)
-    parts = []
-    for block, count in _blocks(points, centre, chunk):
-        parts.append([a[..., :count] for a in _windows(blocks, offsets, block, _column(widths))])
-    nearest, total = (np.concatenate(a, -1, dtype=np.float64) for a in zip(*parts, strict=True))
+    offsets = far.reshape(-1, chunk).astype(np.float32)
+    windows = partial(_windows, jnp.asarray(blocks), jnp.asarray(offsets), _column(widths))
+    parts = in_chunks(
+        windows,
+        _centred(points, centre),
+        chunk=chunk,
+        label="Parzen windows",
+        progress=progress,
+    )
+    columns = zip(*parts, strict=True)
+    nearest, total = (np.concatenate(column, dtype=np.float64).T for column in columns)
     sigma, dimensions = np.asarray(widths, np.float64)[:, None], math.prod(samples.shape[1:])
     peak = -dimensions * np.log(sigma * math.sqrt(2 * math.pi)) - math.log(len(samples))
     return peak - nearest / (2 * sigma**2) + np.log(total)
 
 
 @jax.jit
-def _windows(blocks: Array, offsets: Array, points: Array, widths: Array) -> tuple[Array, Array]:
-    """Least ‖y - x‖² [n] and Σ_i exp(-(‖y - x_i‖² - least) / 2σ²) [W, n], block by block."""
+def _windows(blocks: Array, offsets: Array, widths: Array, points: Array) -> tuple[Array, Array]:
+    """Least ‖y - x‖² [n] and Σ_i exp(-(‖y - x_i‖² - least) / 2σ²) [n, W], block by block."""
     # Without this an accelerator may multiply in 10 bits: an error of 1e-1 in place of 1e-5.
     multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     rate = 1 / (2 * widths**2)
@@ -136,19 +151,16 @@ def _windows(blocks: Array, offsets: Array, points: Array, widths: Array) -> tup
         return (closer, kept + new), None
 
     start = (jnp.full(len(points), jnp.inf), jnp.zeros((len(widths), len(points))))
-    return jax.lax.scan(add, start, (blocks, offsets))[0]
+    nearest, total = jax.lax.scan(add, start, (blocks, offsets))[0]
+    return nearest, total.T
 
 
 def _column(widths: Sequence[float]) -> Array:
     return jnp.asarray(widths, jnp.float32)[:, None]
 
 
-def _blocks(values: np.ndarray, centre: np.ndarray, chunk: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Centred float32 blocks [chunk, D] of values, the last filled up, and how many are real."""
-    for start in range(0, len(values), chunk):
-        part = values[start : start + chunk]
-        block = (part - centre).astype(np.float32).reshape(len(part), -1)
-        yield np.pad(block, ((0, chunk - len(part)), (0, 0))), len(part)
+def _centred(values: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    return (values - centre).astype(np.float32).reshape(len(values), -1)
 
 
 def _check(name: str, values: np.ndarray, event: tuple[int, ...], *, least: int) -> None:
@@ -163,7 +175,12 @@ def _check(name: str, values: np.ndarray, event: tuple[int, ...], *, least: int)
 
 
 def perfect_model(
-    train: np.ndarray, heldout: np.ndarray, *, samples: int = SAMPLES, seed: int = 0
+    train: np.ndarray,
+    heldout: np.ndarray,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Parzen:
     """Table 2's last row: training images [n, *event] as the samples, all uint8.
 
@@ -179,7 +196,8 @@ def perfect_model(
         )
     order = np.random.default_rng(seed).permutation(len(train))
     chosen, validation = order[:samples], order[samples : samples + VALIDATION]
-    return parzen(_grey(train[chosen]), _grey(train[validation]), _grey(heldout))
+    parts = (_grey(part) for part in (train[chosen], train[validation], heldout))
+    return parzen(*parts, progress=progress)
 
 
 def _grey(levels: np.ndarray) -> np.ndarray:
@@ -191,13 +209,16 @@ def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case ["--data-dir", folder]:
             pass
+        case ["-h" | "--help"]:
+            print("usage: dpm parzen --data-dir DIR")
+            return 0
         case _:
-            print("usage: python -m dpm_jax.evaluation.parzen --data-dir DIR", file=sys.stderr)
+            print("usage: dpm parzen --data-dir DIR", file=sys.stderr)
             return 2
     try:
         images = prepared.load("mnist", Path(folder))
         train, heldout = np.asarray(images.train), np.asarray(images.heldout)
-        row = perfect_model(train, heldout, samples=SAMPLES)
+        row = perfect_model(train, heldout, samples=SAMPLES, progress=True)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

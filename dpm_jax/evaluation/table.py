@@ -1,14 +1,15 @@
 """The paper's Table 1 with our columns, from finished runs: text and Markdown.
 
-python -m dpm_jax.evaluation.table RUN_DIR...
+dpm table RUN...
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpm_jax.errors import reason
 from dpm_jax.evaluation.paper import TABLE_1
 
 NONE = "–"
@@ -25,7 +26,7 @@ COLUMNS = (
 )
 
 
-def row(result: dict[str, Any]) -> tuple[str, ...]:
+def row(result: Mapping[str, Any]) -> tuple[str, ...]:
     """One line of the table from one ``result.json``."""
     paper = TABLE_1[result["experiment"]]
     # Laws have a limit and weighted paths; images a baseline and a code length.
@@ -45,15 +46,15 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
     return tuple(cell or NONE for cell in cells)
 
 
-def _measured(result: dict[str, Any], key: str) -> str:
+def _measured(result: Mapping[str, Any], key: str) -> str:
     return f"{result[key]:.3f} ± {result[key + '_se']:.3f}"
 
 
-def _optional(result: dict[str, Any], key: str) -> str:
+def _optional(result: Mapping[str, Any], key: str) -> str:
     return _measured(result, key) if key in result else ""
 
 
-def text(results: Sequence[dict[str, Any]]) -> str:
+def text(results: Sequence[Mapping[str, Any]]) -> str:
     """Columns aligned by spaces."""
     rows = [COLUMNS, *map(row, results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -61,13 +62,20 @@ def text(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def markdown(results: Sequence[dict[str, Any]]) -> str:
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """One run's row, a line for each column that it has."""
+    title, *cells = row(result)
+    named = zip(COLUMNS[1:], cells, strict=True)
+    return [title, *(f"  {name:24s}  {cell}" for name, cell in named if cell != NONE)]
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(row, results)]
     return "\n".join("| " + " | ".join(r) + " |" for r in rows)
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Mapping[str, Any]:
     """The result of a finished run.
 
     Raises:
@@ -79,7 +87,7 @@ def read(folder: Path) -> dict[str, Any]:
         row(result)
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be read ({error.strerror}); is it a finished run's folder?"
+            f"{path} cannot be read ({reason(error)}); is it a finished run's folder?"
         ) from None
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} does not hold a whole result of {' or '.join(TABLE_1)}") from None
@@ -88,9 +96,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 def main(folders: Sequence[str]) -> int:
     """Print both forms; 2 with one line on bad input."""
-    if not folders:
-        print("usage: python -m dpm_jax.evaluation.table RUN_DIR...", file=sys.stderr)
-        return 2
+    if not folders or folders[0] in ("-h", "--help"):
+        print("usage: dpm table RUN...", file=sys.stdout if folders else sys.stderr)
+        return 0 if folders else 2
     try:
         results = [read(Path(folder)) for folder in folders]
     except ValueError as error:
