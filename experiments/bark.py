@@ -1,62 +1,11 @@
-"""Bark (paper, §3.2, Figure 5): textures learned from patches, a hole filled in a large image.
+"""Bark (paper, §3.2, Figure 5).
 
---data-dir is a folder of PNG or JPEG images, grey or colour, such as T01 to T04 of the textures of
-Lazebnik et al. 2005. One image in ten is held out; of fewer than ten, the last quarter of each.
-Trains a Gaussian diffusion of T = 500 steps on the purely convolutional network of App. D.2, and
-reports K on held-out patches.
-
-Presets: "cpu", 15 minutes on two cores; "paper", for an accelerator: patches of 64×64, five
-convolutions of 96 features over 4 scales, batches of 128, 100,000 steps. The default is "cpu"
-where there is no accelerator.
+Its configuration is ``dpm_jax/experiments/images/bark.py``, and ``measure.py`` beside it
+measures. ``dpm bark`` is the same command once the package is installed.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
-
-import harness
-import image_problem
-
-from dpm_jax.training.config import require
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(image_problem.ImageConfig):
-    """Bark's flags.
-
-    Attributes:
-        patch: side of the square patches, pixels.
-    """
-
-    workdir: Path = Path("runs/bark")
-    steps: int = 1_500
-    timesteps: int = 500
-    patch: int = 32
-
-    def __post_init__(self) -> None:
-        """Check what only bark has."""
-        super().__post_init__()
-        require("patch", self.patch, at_least=2)
-
-
-PRESETS = image_problem.presets(
-    Config(),
-    times_per_batch=32,
-    patch=64,
-)
-
-
-def build(config: Config) -> harness.Experiment:
-    """The experiment that ``config`` describes; raises ValueError on a bad value."""
-    from dpm_jax.data import images
-
-    if config.data_dir is None:
-        raise ValueError("data_dir must be given: a folder of PNG or JPEG images of bark")
-    parts = images.split(images.read(config.data_dir, any_size=True), patch=config.patch)
-    variant = f", patches of {config.patch}×{config.patch}"
-    return image_problem.experiment(config, parts, name="bark", variant=variant, patch=config.patch)
-
+from dpm_jax.experiments.images.bark import PROBLEM
+from dpm_jax.experiments.run import main
 
 if __name__ == "__main__":
-    harness.main(__doc__, PRESETS, build)
+    main(PROBLEM)

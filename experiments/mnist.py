@@ -1,56 +1,11 @@
-"""MNIST (paper, §3.2, Figure App.1 and Table 2): 28×28 digits.
+"""MNIST (paper, §3.2, Figure App.1 and Table 2).
 
-Trains a Gaussian diffusion of T = 1000 steps on the network of App. D.2 with its dense path, and
-reports K in bits per pixel and in bits per dimension of the 8-bit images, on the test set.
-
---data-dir is a folder of TensorFlow Datasets that holds "mnist"; by default ~/tensorflow_datasets.
-Where it is not prepared yet, it is downloaded (needs the extra: pip install 'dpm_jax[prepare]').
-
-Presets: "cpu", 25 minutes on two cores; "paper", for an accelerator: four convolutions of 64
-features over 3 scales, a dense path of 2 × 1024 units, batches of 512, 100,000 steps, and the
-Parzen estimate from 10,000 samples. The default is "cpu" where there is no accelerator.
+Its configuration is ``dpm_jax/experiments/images/mnist.py``, and ``measure.py`` beside it
+measures. ``dpm mnist`` is the same command once the package is installed.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
-
-import harness
-import image_problem
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(image_problem.ImageConfig):
-    """MNIST's flags."""
-
-    workdir: Path = Path("runs/mnist")
-    steps: int = 7_000
-    convolutions: tuple[int, ...] = (16, 16)
-    scales: int = 3
-    dense: tuple[int, ...] = (512, 512)
-
-
-PRESETS = image_problem.presets(
-    Config(),
-    batch_size=512,
-    times_per_batch=64,
-    convolutions=(64, 64, 64, 64),
-    dense=(1024, 1024),
-    dense_maps=8,
-    upper=(128, 128),
-    samples=256,
-    parzen_samples=10_000,
-)
-
-
-def build(config: Config) -> harness.Experiment:
-    """The experiment that ``config`` describes; raises ValueError on a bad value."""
-    from dpm_jax.data import prepared
-
-    images = prepared.load("mnist", config.data_dir)
-    return image_problem.experiment(config, images, name="mnist")
-
+from dpm_jax.experiments.images.mnist import PROBLEM
+from dpm_jax.experiments.run import main
 
 if __name__ == "__main__":
-    harness.main(__doc__, PRESETS, build)
+    main(PROBLEM)

@@ -1,0 +1,1 @@
+"""The paper's experiments: configuration, measurement, figures; a folder per problem."""

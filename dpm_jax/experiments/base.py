@@ -1,0 +1,174 @@
+"""What an experiment is: its configuration, what it builds, and what its measurement returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from dpm_jax.training.config import TrainConfig, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from dpm_jax.data.dataset import Dataset
+    from dpm_jax.process import Model, Process
+    from dpm_jax.scaling import Scaling, Unit
+    from dpm_jax.schedule import ScheduleFamily
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(TrainConfig):
+    """Flags that all experiments share.
+
+    Attributes:
+        preset: named settings to start from; other flags change them.
+        workdir: the run's folder; must be new, unless with --resume or --overwrite.
+        resume: go on from the newest checkpoint in workdir.
+        overwrite: throw away the run in workdir.
+        tensorboard: also write TensorBoard events (pip install 'dpm_jax[tensorboard]').
+        evaluate: a trained run's folder: measure its model again, by these flags, without
+            training; the workdir is then by default a new folder in its "evaluation".
+        samples: examples drawn from the model.
+        heldout_every: optimiser steps between two looks at held-out K during training; 0 for none.
+    """
+
+    NOT_THE_RUN: ClassVar[tuple[str, ...]] = (
+        "workdir",
+        "resume",
+        "overwrite",
+        "tensorboard",
+        "evaluate",
+    )
+    """Flags that change nothing of what a run computes."""
+    EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)
+    """Flags of what is measured once the model is trained: ``--evaluate`` may change them."""
+
+    workdir: Path
+    preset: str = "default"
+    resume: bool = False
+    overwrite: bool = False
+    tensorboard: bool = False
+    evaluate: Path | None = None
+    samples: int = 10_000
+    heldout_every: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        super().__post_init__()
+        require("samples", self.samples, at_least=1)
+        require("heldout_every", self.heldout_every, at_least=0)
+        if self.evaluate and self.resume:
+            raise ValueError("evaluate and resume exclude each other; give one of them")
+
+
+class Units(NamedTuple):
+    """How to leave the model's units: ``scaling``, and the width of a grey level in data units.
+
+    ``grain`` is 1 for 8-bit images, and 0 for real numbers and bits.
+    """
+
+    scaling: Scaling
+    grain: float = 0.0
+
+    def to_data(self, x: np.ndarray) -> np.ndarray:
+        """The model's x [n, *event] in data units; as uint8 where these are grey levels."""
+        from dpm_jax import scaling
+
+        return scaling.levels(self.scaling, x) if self.grain else scaling.invert(self.scaling, x)
+
+
+class Measurement(NamedTuple):
+    """What is known of a trained model. Nothing is written by who measures.
+
+    Attributes:
+        numbers: for ``result.json``.
+        figures: by the name of their file.
+        samples: draws in the model's units [n, *event].
+    """
+
+    numbers: dict[str, Any]
+    figures: dict[str, Figure]
+    samples: np.ndarray
+
+
+class Experiment(NamedTuple):
+    """What a configuration builds.
+
+    Attributes:
+        variant: what to add to the title of its row, such as the noise; may be empty.
+        model: the model to train.
+        data: its examples.
+        units: of the data.
+        unit: in which its bound is quoted.
+        facts: what the model's shape owes to the data, as JSON; with the configuration it makes
+            the model again (``Problem.model``).
+        measure: of a trained process.
+        watch: held-out K of a process in bits per example, quickly, to be watched in training.
+        summary: what to print of ``result.json``.
+    """
+
+    variant: str
+    model: Model
+    data: Dataset
+    units: Units
+    unit: Unit
+    facts: dict[str, Any]
+    measure: Callable[[Process], Measurement]
+    watch: Callable[[Process], float]
+    summary: Callable[[Mapping[str, Any]], Sequence[str]]
+
+
+class Problem(NamedTuple):
+    """An experiment before it is configured: what a command needs to know of it.
+
+    Attributes:
+        name: as in the paper's table (``evaluation.paper``).
+        doc: for --help.
+        presets: configurations by name, the default one first.
+        build: from a configuration; raises ValueError on a bad value.
+        model: ``model(config, facts, schedule)``, without reading any data.
+        frames: ``frames(states, units, facts)`` pictures states x_t by t, from noise to data,
+            one after the other: [height, width, 3], uint8.
+    """
+
+    name: str
+    doc: str
+    presets: Mapping[str, Any]
+    build: Callable[[Any], Experiment]
+    model: Callable[[Any, Mapping[str, Any], ScheduleFamily], Model]
+    frames: Callable[[Mapping[int, np.ndarray], Units, Mapping[str, Any]], list[np.ndarray]]
+
+
+def schedule_family(
+    name: str,
+    steps: int,
+    beta_1: float = 0.5,
+    *,
+    spacing: float = 1.0,
+    knots: int | None = None,
+) -> ScheduleFamily:
+    """The schedule that a flag names: "learned", "fixed", or a text file of rates.
+
+    Raises:
+        ValueError: if the file cannot be read or does not hold ``steps`` valid rates.
+    """
+    from dpm_jax import schedule
+
+    if name == "learned":
+        return schedule.learned(steps, beta_1, spacing=spacing, knots=knots)
+    if name == "fixed":
+        return schedule.fixed(steps)
+    try:
+        rates = [float(word) for word in Path(name).read_text().split()]
+    except OSError:
+        raise ValueError(
+            f"schedule must be learned, fixed or a readable file, got {name}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"schedule file {name} must hold numbers, one per line: {error}") from None
+    if len(rates) != steps:
+        raise ValueError(f"timesteps is {steps}, but schedule file {name} has {len(rates)} rates")
+    return schedule.given(rates)

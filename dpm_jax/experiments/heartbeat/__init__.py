@@ -1,0 +1,1 @@
+"""The heartbeat: the paper's binary sequences."""

@@ -1,0 +1,109 @@
+"""Flags and presets that the image experiments share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from dpm_jax.experiments.base import RunConfig
+from dpm_jax.training.config import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(RunConfig):
+    """Flags of the image experiments.
+
+    Attributes:
+        data_dir: where the data are; see the script's own text for what and for its default.
+        timesteps: T.
+        schedule: "learned", "fixed" (1/(T−t+1)), or a text file of T rates, one per line.
+        beta_1: rate of the first step, which is not learned; by default 1/100 of the variance
+            of the dequantisation noise, the finest structure of 8-bit data.
+        reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65; or
+            "direct", the mean and the variance themselves.
+        convolutions: features of each multi-scale convolution; its kernels are 3×3.
+        scales: resolutions of each multi-scale convolution.
+        dense: widths of the dense path; none for images of any size.
+        dense_maps: numbers per pixel that the dense path ends in.
+        upper: widths of the layers per pixel.
+        bumps: bump functions of t (eq. 62).
+        octaves: wavelengths at which the upper layers see a pixel, from one grey level upwards.
+        precision: of activations; parameters, read-out and bound are float32.
+        heldout_examples: how many held-out images are measured; 0 for all.
+        times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
+        parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
+        denoising: multiply by r(x_0) at every t, as in the paper, or by what y says of x_t.
+    """
+
+    EVALUATION: ClassVar[tuple[str, ...]] = (
+        "samples",
+        "heldout_examples",
+        "times_per_example",
+        "parzen_samples",
+        "denoising",
+    )
+    NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
+
+    preset: str = "cpu"
+    data_dir: Path | None = None
+    learning_rate: float = 4e-3
+    warmup_steps: int = 100
+    batch_size: int = 128
+    times_per_batch: int = 16
+    steps_per_dispatch: int = 50
+    checkpoint_every: int = 500
+    timesteps: int = 1000
+    schedule: str = "learned"
+    beta_1: float | None = None
+    reverse: Literal["bridge", "paper", "direct"] = "bridge"
+    convolutions: tuple[int, ...] = (24, 24, 24)
+    scales: int = 4
+    dense: tuple[int, ...] = ()
+    dense_maps: int = 4
+    upper: tuple[int, ...] = (48, 48)
+    bumps: int = 10
+    octaves: int = 9
+    precision: Literal["float32", "bfloat16"] = "float32"
+    samples: int = 64
+    heldout_examples: int = 0
+    times_per_example: int = 16
+    parzen_samples: int = 0
+    denoising: Literal["constant", "observed"] = "constant"
+
+    def __post_init__(self) -> None:
+        """Check what images have, before any image is read; the schedule checks its own."""
+        super().__post_init__()
+        require("timesteps", self.timesteps, at_least=2)
+        for name in ("scales", "dense_maps", "bumps", "octaves"):
+            require(name, getattr(self, name), at_least=1)
+        for name in ("heldout_examples", "times_per_example", "parzen_samples"):
+            require(name, getattr(self, name), at_least=0)
+        for name in ("convolutions", "dense", "upper"):
+            for width in getattr(self, name):
+                require(name, width, at_least=1)
+        if self.heldout_examples == 1:
+            raise ValueError("heldout_examples must be at least 2, or 0 for all, got 1")
+        if self.times_per_example >= self.timesteps:
+            raise ValueError(
+                f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
+                f"got {self.times_per_example}"
+            )
+
+
+ConfigT = TypeVar("ConfigT", bound=ImageConfig)
+
+
+def presets(cpu: ConfigT, **paper: Any) -> dict[str, ConfigT]:
+    """The presets of a script: ``cpu``, and "paper", what all share on an accelerator and more."""
+    shared: dict[str, Any] = {
+        "preset": "paper",
+        "steps": 100_000,
+        "warmup_steps": 1_000,
+        "learning_rate": 1e-3,
+        "ema_decay": 0.9995,
+        "convolutions": (96, 96, 96, 96, 96),
+        "upper": (192, 192),
+        "precision": "bfloat16",
+    }
+    return {"cpu": cpu, "paper": replace(cpu, **shared | paper)}

@@ -1,0 +1,221 @@
+"""From a trained process of images to the numbers and pictures that its experiment leaves."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from dpm_jax import scaling
+from dpm_jax.array_types import PRNGKey
+from dpm_jax.data.patches import ImageData
+from dpm_jax.evaluation import baselines, figures, parzen, report, table
+from dpm_jax.evaluation.baselines import Moments
+from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
+from dpm_jax.experiments.base import Measurement
+from dpm_jax.experiments.images import figures as image_figures
+from dpm_jax.experiments.images import restored
+from dpm_jax.experiments.images.config import ImageConfig
+from dpm_jax.experiments.images.restored import Subject
+from dpm_jax.process import Process
+from dpm_jax.sampling.draw import draw, states
+
+AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
+STATES = 6  # steps t of the figure of states
+FIT_EXAMPLES = 50_000  # for the moments of the training set
+WINDOW_EXAMPLES = 1_000  # validation images for the width of the Parzen windows
+WATCHED = 200  # held-out images that are looked at during training
+
+
+class Keys(NamedTuple):
+    """All random numbers of a measurement, split from its seed once."""
+
+    bound: PRNGKey
+    samples: PRNGKey
+    denoising: PRNGKey
+    inpainting: PRNGKey
+    hole: PRNGKey
+    windows: PRNGKey
+
+
+def keys(seed: int) -> Keys:
+    """The keys of a seed."""
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 6))
+
+
+def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
+    """K and its baseline, samples, denoising and inpainting."""
+    subject, key = Subject(process, data), keys(config.seed)
+    times = config.times_per_example or config.timesteps - 1
+    moments, why_not = fit_gaussian(config, data)
+    likelihood = evaluate(
+        process, subject.heldout, key.bound, times=times, chunk=_chunk(process, times)
+    )
+    drawn, pictures = sample(subject, config.samples, key.samples)
+    denoised, denoising = restored.denoise(subject, moments, config.denoising, key.denoising)
+    inpainted, inpainting = restored.inpaint(subject, key.inpainting)
+    # A dense path fits one size of images only.
+    filled, hole = ({}, {}) if config.dense else restored.fill_hole(subject, key.hole)
+    gaussian = {"gaussian_missing": why_not}
+    if not why_not:
+        gaussian = against(subject, likelihood, baselines.gaussian_bits(moments, subject.heldout))
+    numbers = {
+        "train_examples": data.patches,
+        "times_per_example": times,
+        **bound(subject, likelihood),
+        **gaussian,
+        "samples": len(drawn),
+        **denoised,
+        **inpainted,
+        **filled,
+        **windows(subject, config.parzen_samples, key.windows),
+    }
+    return Measurement(numbers, {**pictures, **denoising, **inpainting, **hole}, drawn)
+
+
+def watch(config: ImageConfig, data: ImageData, process: Process) -> float:
+    """Held-out K of a few images, bits per image."""
+    few, key = data.dataset.heldout[:WATCHED], keys(config.seed).bound
+    times = config.times_per_example or config.timesteps - 1
+    return float(evaluate(process, few, key, times=times, progress=False).K.mean())
+
+
+def fit_gaussian(config: ImageConfig, data: ImageData) -> tuple[Moments, str]:
+    """Moments of the training images, and why there is no Gaussian of them, where there is none.
+
+    Components that never vary leave a covariance without a density; it still makes a Wiener filter.
+    """
+    pixels = data.pixels(FIT_EXAMPLES, seed=config.seed)
+    fit = partial(baselines.fit, pixels, data.scaling, grain=data.grain, seed=config.seed)
+    try:
+        return fit(progress=True), ""
+    except ValueError as error:
+        return baselines.moments_of_pixels(pixels, data.scaling, grain=data.grain), str(error)
+
+
+def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
+    """K in all its units, and above L_null."""
+    shape, units = subject.heldout.shape[1:], subject.data.scaling
+    pixels, dimensions = shape[0] * shape[1], math.prod(shape)
+    K, null = likelihood.K, likelihood.null
+    code = scaling.bits_per_dimension(units, K, dimensions)
+    return {
+        "heldout_examples": len(K),
+        "image_shape": list(shape),
+        "scale": units.scale,
+        **report.pair("K_bits", estimate(K)),
+        **report.pair("K_bits_per_pixel", estimate(K / pixels)),
+        "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
+        "L_null_bits_per_pixel": float(null.mean() / pixels),
+        **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
+        **report.pair(per_dimension(subject.data), estimate(code)),
+        "terms_bits_per_pixel": {
+            "step_kl": float(likelihood.step_kl.sum() / pixels),
+            **{name: value / pixels for name, value in likelihood.terms.items()},
+        },
+        "beta_1": float(subject.process.schedule.beta[0]),
+    }
+
+
+def per_dimension(data: ImageData) -> str:
+    """What the bits per dimension are called: only of grey levels are they a code's length."""
+    return "bits_per_dimension" if data.grain else "density_bits_per_dimension"
+
+
+def against(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> dict[str, Any]:
+    """The Gaussian's log-density of the held-out images, bits [n], and K's gain over it."""
+    shape, K, null = subject.heldout.shape[1:], likelihood.K, likelihood.null
+    pixels = shape[0] * shape[1]
+    code = scaling.bits_per_dimension(subject.data.scaling, gaussian, math.prod(shape))
+    return {
+        **report.pair("gaussian_bits_per_pixel", estimate(gaussian / pixels)),
+        **report.pair("gaussian_minus_L_null_bits_per_pixel", estimate((gaussian - null) / pixels)),
+        **report.pair("K_minus_gaussian_bits_per_pixel", estimate((K - gaussian) / pixels)),
+        **report.pair(f"gaussian_{per_dimension(subject.data)}", estimate(code)),
+    }
+
+
+def sample(subject: Subject, count: int, key: PRNGKey) -> tuple[np.ndarray, dict[str, Figure]]:
+    """Samples [count, *event]; they and held-out images, and a few of them at several t."""
+    process = subject.process
+    steps = process.schedule.steps
+    keep = sorted({round(steps * i / (STATES - 1)) for i in range(STATES)}, reverse=True)
+    chunk = min(restored.chunk_of(count), _chunk(process, 1))
+    drawn = states(process, count, key, keep, chunk=chunk, progress=True)
+    shown = {t: subject.grey(x) for t, x in drawn.items()}
+    pictures = {
+        "samples": image_figures.samples(subject.grey(subject.heldout[:count]), shown[0]),
+        "states": image_figures.states({t: x[: restored.SHOWN] for t, x in shown.items()}),
+        "schedules": figures.schedules({"learned": np.asarray(process.schedule.beta)}),
+    }
+    return drawn[0], pictures
+
+
+def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
+    """The Parzen estimate of Table 2 from ``count`` samples, pixels in [0, 1]."""
+    if not count:
+        return {}
+    sample_key, validation_key = jax.random.split(key)
+    chunk = min(restored.chunk_of(count), _chunk(subject.process, 1))
+    drawn = draw(subject.process, count, sample_key, chunk=chunk, progress=True)
+    dataset = subject.data.dataset
+    validation = np.asarray(
+        jax.jit(dataset.batch, static_argnums=2)(dataset.train, validation_key, WINDOW_EXAMPLES)
+    )
+    found = parzen.parzen(
+        subject.grey(drawn),
+        subject.grey(validation),
+        subject.grey(subject.heldout),
+        progress=True,
+    )
+    return {
+        "parzen": {
+            "samples": count,
+            "width": found.width,
+            **report.pair("bits", found.bits),
+            **report.pair("nats", found.nats),
+        }
+    }
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """What a command prints at its end: the bound, its baseline, and the table's row as lines."""
+    denoising = result["denoising"]
+    errors = (f"{denoising[name]['mse']:.4f}" for name in ("noisy", "wiener", "posterior_mean"))
+    dimension, what = "bits_per_dimension", "bits per dimension of the data as stored:"
+    if dimension not in result:
+        dimension = f"density_{dimension}"
+        what = "bits per dimension of the density in data units, which is no code's length:"
+    lines = {
+        "K": "K_bits_per_pixel",
+        "K − L_null": "K_minus_L_null_bits_per_pixel",
+        "full-covariance Gaussian": "gaussian_bits_per_pixel",
+        "K − Gaussian, same images": "K_minus_gaussian_bits_per_pixel",
+        what: "",
+        "bound −K": dimension,
+        "Gaussian": f"gaussian_{dimension}",
+    }
+    missing = result.get("gaussian_missing")
+    return [
+        "",
+        f"{result['heldout_examples']:,} held-out images, bits per pixel of the scaled data:",
+        *(
+            report.line(label, result, key) if key else label
+            for label, key in lines.items()
+            if not key or key in result
+        ),
+        *([f"  no Gaussian: {missing}"] if missing else []),
+        f"denoising at signal-to-noise 1, {denoising['images']} images, mean squared error:",
+        "  noisy {}, Wiener filter {}, posterior mean {}".format(*errors),
+        "",
+        report.effort(result),
+        "",
+        *table.lines(result),
+    ]
+
+
+def _chunk(process: Process, times: int) -> int:
+    return max(1, AT_ONCE // (min(times, 16) * math.prod(process.event_shape)))

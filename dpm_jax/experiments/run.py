@@ -1,0 +1,214 @@
+"""From the command line to a finished run: train, measure, and then write; nobody else writes.
+
+Heavy imports wait until the command line is read, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpm_jax.experiments import command_line
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig
+from dpm_jax.experiments.exits import exits, go_on, quiet_libraries, refusing
+from dpm_jax.training.folder import RunFolder, check_folder, check_same, open_folder
+from dpm_jax.training.metrics import require_tensorboard
+
+if TYPE_CHECKING:
+    from dpm_jax.experiments.base import Measurement
+    from dpm_jax.experiments.saved_run import Effort
+    from dpm_jax.process import Process
+    from dpm_jax.training.journal import Journal
+    from dpm_jax.training.loop import Heldout
+
+
+def main(problem: Problem, words: Sequence[str] | None = None, *, prog: str | None = None) -> None:
+    """Run an experiment from the command line, by default this process's own.
+
+    Exits with code 2 and one line on bad input, a full disk or a loss that is not finite;
+    with 130 and the command to go on with after Ctrl-C or SIGTERM.
+    """
+    words = sys.argv[1:] if words is None else words
+    with exits(partial(go_on, words, prog)):
+        _prepare(problem, words, prog)()
+
+
+def _prepare(problem: Problem, words: Sequence[str], prog: str | None) -> Callable[[], None]:
+    """Everything that can refuse the input, quick checks first; returns the run itself."""
+    with refusing():
+        start = command_line.start(words)
+        if start.evaluate is None:
+            return _prepare_training(problem, start.preset, words, prog)
+        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog)
+
+
+def _prepare_training(
+    problem: Problem, preset: str | None, words: Sequence[str], prog: str | None
+) -> Callable[[], None]:
+    default = command_line.preset(problem.presets, preset, partial(_accelerator, words))
+    config = command_line.parse(problem.doc, default, words, prog=prog)
+    settings = _settings(problem, config)
+    mode = {"resume": config.resume, "overwrite": config.overwrite}
+    check_folder(config.workdir, settings, **mode)
+    if config.tensorboard:
+        require_tensorboard()
+    quiet_libraries()
+    from dpm_jax.devices import check_divides, data_mesh
+    from dpm_jax.training.journal import Journal
+
+    check_divides(config.batch_size, data_mesh())
+    experiment = problem.build(config)
+    folder = open_folder(config.workdir, settings, **mode)
+    journal = Journal(folder, tensorboard=config.tensorboard)
+    return partial(_train, config, settings, experiment, folder, journal)
+
+
+def _prepare_evaluation(
+    problem: Problem, source: Path, words: Sequence[str], prog: str | None
+) -> Callable[[], None]:
+    from dpm_jax.experiments import saved_run
+
+    run = saved_run.load(source)
+    if run.problem.name != problem.name:
+        raise ValueError(
+            f"{source} is not a {problem.name} run: its experiment is {run.problem.name}"
+        )
+    default = dataclasses.replace(run.config, workdir=_new_evaluation(source))
+    config = command_line.parse(problem.doc, default, words, prog=prog)
+    _check_apart(config.workdir, source)
+    settings = _settings(problem, config)
+    remedy = "with --evaluate only flags of evaluation can change"
+    check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
+    mode = {"resume": False, "overwrite": config.overwrite}
+    check_folder(config.workdir, settings, **mode)
+    quiet_libraries()
+    experiment = problem.build(config)
+    folder = open_folder(config.workdir, settings, **mode)
+    return partial(_measure, config, settings, experiment, folder, run.process, run.effort)
+
+
+def _new_evaluation(source: Path) -> Path:
+    """The first folder of the run's evaluations that is not there yet."""
+    evaluations = source / "evaluation"
+    return next(p for i in itertools.count(1) if not (p := evaluations / str(i)).exists())
+
+
+def _check_apart(workdir: Path, source: Path) -> None:
+    """Nothing may clear the folder that it reads, under any name."""
+    if workdir.resolve() in (source.resolve(), *source.resolve().parents):
+        raise ValueError(f"workdir {workdir} holds the run to evaluate; give another --workdir")
+
+
+def _accelerator(words: Sequence[str]) -> bool:
+    if "--help" in words or "-h" in words:  # which answer without starting jax
+        return False
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
+def _settings(problem: Problem, config: RunConfig) -> dict[str, Any]:
+    """What decides a run's numbers, as JSON gives it back."""
+    names = (f.name for f in dataclasses.fields(config) if f.name not in config.NOT_THE_RUN)
+    settings: dict[str, Any] = json.loads(
+        json.dumps({name: getattr(config, name) for name in names}, default=str)
+    )
+    return {"experiment": problem.name} | settings
+
+
+def _train(
+    config: RunConfig,
+    settings: dict[str, Any],
+    experiment: Experiment,
+    folder: RunFolder,
+    journal: Journal,
+) -> None:
+    from dpm_jax.experiments import saved_run
+    from dpm_jax.training.loop import fit
+
+    if config.resume:
+        last = journal.checkpoints.last_step
+        where = "at step 0, with no checkpoint" if last is None else f"from step {last}"
+        print(f"{folder.path}: going on {where}, to step {config.steps}", file=sys.stderr)
+    data = experiment.data
+    try:
+        fitted = fit(
+            experiment.model,
+            data.train,
+            config,
+            batch=data.batch,
+            journal=journal,
+            unit=experiment.unit,
+            heldout=_heldout(config, experiment),
+        )
+    finally:
+        journal.close()
+    effort = saved_run.save(folder, settings, fitted, experiment)
+    _measure(config, settings, experiment, folder, fitted.process, effort)
+
+
+def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
+    from dpm_jax.training.loop import Heldout
+
+    if not config.heldout_every:
+        return None
+    return Heldout(config.heldout_every, lambda p: {"heldout_K_bits": experiment.watch(p)})
+
+
+def _measure(
+    config: RunConfig,
+    settings: dict[str, Any],
+    experiment: Experiment,
+    folder: RunFolder,
+    process: Process,
+    effort: Effort,
+) -> None:
+    from dpm_jax.evaluation import report
+
+    measured = experiment.measure(process)
+    result = {
+        "experiment": settings["experiment"],
+        "variant": experiment.variant,
+        "seed": config.seed,
+        "batch_size": config.batch_size,
+        "preset": config.preset,
+        **measured.numbers,
+        **effort._asdict(),
+        **report.machine(),
+    }
+    _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
+    print("\n".join(experiment.summary(result)))
+    print(f"\nresult.json, model.npz, samples.npz and figures are in {folder.path}")
+
+
+def _write(
+    folder: RunFolder,
+    experiment: Experiment,
+    measured: Measurement,
+    result: dict[str, Any],
+    *,
+    tensorboard: bool,
+) -> None:
+    """All that a measurement leaves; ``result.json`` last, so that where it is, all is."""
+    from dpm_jax.evaluation import figures
+    from dpm_jax.training import metrics
+    from dpm_jax.training.folder import write_samples, write_whole
+
+    pictures = dict(measured.figures)
+    records = metrics.read(folder.metrics)  # none where a trained run is evaluated
+    if records:
+        limit = result.get("true_limit_bits")
+        pictures["training"] = figures.training(records, limit=limit, unit=experiment.unit)
+    for name, figure in pictures.items():
+        figures.save(figure, folder.figures / f"{name}.png")
+    if tensorboard:
+        drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}
+        metrics.add_pictures(folder.tensorboard, drawn, step=result["steps"])
+    write_samples(folder.samples, experiment.units.to_data(measured.samples))
+    write_whole(folder.result, json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,133 @@
+"""A trained model left in its run's folder, and read from it again: reading touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax import schedule
+from dpm_jax.experiments import command_line, registry
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units
+from dpm_jax.process import Process, bind, init, parameter_count
+from dpm_jax.sampling.draw import draw
+from dpm_jax.scaling import Scaling, standardise
+from dpm_jax.training import model_file
+from dpm_jax.training.folder import RunFolder
+from dpm_jax.training.model_file import ModelFile
+
+if TYPE_CHECKING:
+    from dpm_jax.array_types import PRNGKey
+    from dpm_jax.training.loop import Fitted
+
+
+class Effort(NamedTuple):
+    """What a training took, for ``result.json``."""
+
+    steps: int
+    train_seconds: float
+    first_step_seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A trained model with all that it takes to use it.
+
+    Attributes:
+        problem: which experiment it is of.
+        settings: what decided its numbers, as JSON.
+        config: the run's configuration.
+        process: the trained process, in the model's units: for ``evaluate``, ``draw``,
+            ``importance_weighted``, posteriors.
+        units: between the model's units and the data's.
+        facts: what its shape owes to the data.
+        effort: what the training took.
+    """
+
+    problem: Problem
+    settings: dict[str, Any]
+    config: RunConfig
+    process: Process
+    units: Units
+    facts: dict[str, Any]
+    effort: Effort
+
+    def draw(self, count: int, key: PRNGKey, *, progress: bool = False) -> np.ndarray:
+        """``count`` samples in data units [count, *event]; grey levels are uint8."""
+        return self.to_data(draw(self.process, count, key, progress=progress))
+
+    def to_data(self, x: np.ndarray) -> np.ndarray:
+        """The model's x [n, *event] in data units."""
+        return self.units.to_data(x)
+
+    def from_data(self, data: np.ndarray) -> np.ndarray:
+        """Data [n, *event] in the model's units, float32; grey levels at the middle of theirs."""
+        return standardise(self.units.scaling, data + np.float32(self.units.grain / 2))
+
+
+def load(path: str | Path) -> SavedRun:
+    """The trained model in a run's folder, or in a model file that was taken from one.
+
+    Raises:
+        ValueError: if the path holds no model, its training has not ended, or it is damaged.
+    """
+    path = Path(path).expanduser()
+    file = RunFolder(path).model if path.is_dir() else path
+    held = model_file.load(file)
+    try:
+        return _filled(held)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} does not hold a model of this version ({error})") from None
+
+
+def save(
+    folder: RunFolder, settings: Mapping[str, Any], fitted: Fitted, experiment: Experiment
+) -> Effort:
+    """Leave in a run's folder what ``load`` reads; returns what the training took."""
+    scaling, grain = experiment.units
+    effort = Effort(
+        fitted.steps,
+        fitted.seconds,
+        fitted.first_step_seconds,
+        parameter_count(fitted.params),
+    )
+    about = {
+        "settings": settings,
+        "facts": experiment.facts,
+        "units": {
+            "mean": np.asarray(scaling.mean).tolist(),
+            "scale": scaling.scale,
+            "grain": grain,
+        },
+        "effort": effort._asdict(),
+    }
+    model_file.save(folder.model, fitted.process, about)
+    return effort
+
+
+def _filled(held: ModelFile) -> SavedRun:
+    settings, units = held.about["settings"], held.about["units"]
+    problem = registry.problem(settings["experiment"])
+    config = command_line.from_json(next(iter(problem.presets.values())), settings)
+    family = schedule.constant(*map(np.asarray, held.schedule))
+    model = problem.model(config, held.about["facts"], family)
+    expected = jax.eval_shape(partial(init, model), jax.random.key(0))["network"]
+    if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, held.network):
+        raise ValueError("its parameters are not those of its network")
+    network = jax.tree.map(jnp.asarray, held.network)  # a traced t cannot index NumPy's
+    return SavedRun(
+        problem=problem,
+        settings=settings,
+        config=config,
+        process=bind(model, {"network": network, "schedule": {}}),
+        units=Units(Scaling(np.asarray(units["mean"]), units["scale"]), units["grain"]),
+        facts=held.about["facts"],
+        effort=Effort(**held.about["effort"]),
+    )

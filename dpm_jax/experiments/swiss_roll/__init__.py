@@ -1,0 +1,1 @@
+"""The swiss roll: the paper's points in the plane."""

@@ -1,0 +1,67 @@
+"""Flags and presets of the swiss roll."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dpm_jax.experiments.known_law.config import KnownLawConfig
+from dpm_jax.training.config import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(KnownLawConfig):
+    """The roll's flags.
+
+    Attributes:
+        noise: standard deviation around the roll, in units before scaling.
+        timesteps: T.
+        schedule: "learned", "fixed" (1/(T−t+1)), or a text file of T rates, one per line.
+        beta_1: rate of the first step, which is not learned; by default 3/1000 of the scaled
+            noise's variance.
+        network: "mlp" on Fourier features, or "rbf", the paper's.
+        hidden: widths of the hidden layers; for "rbf", the number of units.
+        octaves: frequencies of the Fourier features, for "mlp".
+        reverse: "bridge", a belief about x_0 that the read-out shifts; "direct", the paper's
+            read-out of its swiss roll; or "paper", that of its images, eq. 64-65.
+        last_step: "fixed" to the forward kernel as in the paper, or "learned".
+    """
+
+    workdir: Path = Path("runs/swiss_roll")
+    steps: int = 12_000
+    noise: float = 0.25
+    timesteps: int = 40
+    schedule: str = "learned"
+    beta_1: float | None = None
+    network: Literal["mlp", "rbf"] = "mlp"
+    hidden: tuple[int, ...] = (64, 64, 64)
+    octaves: int = 3
+    reverse: Literal["bridge", "direct", "paper"] = "bridge"
+    last_step: Literal["fixed", "learned"] = "fixed"
+
+    def __post_init__(self) -> None:
+        """Check what only the roll has; its law and schedule check their own."""
+        super().__post_init__()
+        require("octaves", self.octaves, at_least=0)
+        for width in self.hidden:
+            require("hidden", width, at_least=1)
+        if self.network == "rbf" and len(self.hidden) != 1:
+            raise ValueError(f"hidden must be one number of rbf units, got {self.hidden}")
+
+
+DEFAULT = Config()
+PRESETS = {
+    "default": DEFAULT,
+    "paper": replace(DEFAULT, preset="paper", network="rbf", hidden=(16,), learning_rate=0.03),
+    "sharp": replace(
+        DEFAULT,
+        preset="sharp",
+        noise=0.02,
+        timesteps=100,
+        octaves=4,
+        batch_size=128,
+        steps=8_000,
+        heldout_examples=200_000,
+    ),
+}

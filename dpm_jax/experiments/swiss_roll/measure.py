@@ -1,0 +1,123 @@
+"""What only the roll's measurement has: the paper's Figure 1, and what the schedule allows."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from dpm_jax import schedule
+from dpm_jax.array_types import PRNGKey
+from dpm_jax.data.dataset import Dataset
+from dpm_jax.evaluation import figures
+from dpm_jax.evaluation.entropies import entropy_profile
+from dpm_jax.experiments.base import Measurement
+from dpm_jax.experiments.known_law import measure as known_law
+from dpm_jax.experiments.known_law.config import KnownLawConfig
+from dpm_jax.experiments.known_law.measure import Keys, Law, Outcome
+from dpm_jax.experiments.swiss_roll import figures as roll_figures
+from dpm_jax.laws.swiss_roll import limits
+from dpm_jax.laws.swiss_roll.conditional import Conditional, conditional
+from dpm_jax.laws.swiss_roll.roll import Roll
+from dpm_jax.process import Process
+from dpm_jax.sampling import perturb
+from dpm_jax.sampling.draw import forward
+from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.posterior import Posterior, draw, summary
+
+SHOWN = 3000
+KNOWN = 0.3  # of the first coordinate, where the second has four arms to be on
+GRID = np.linspace(-2.5, 2.5, 17)
+START = "where learning starts"
+OWN, BEST, FIXED = "this run's", "best by dynamic programming", "fixed 1/(T−t+1)"
+
+
+def drift(process: Process, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """f_μ(x, t) - x on a square grid: positions and vectors, [g, g, 2] each."""
+    positions = np.stack(np.meshgrid(GRID, GRID), axis=-1).astype(np.float32)
+    step = jnp.asarray(t)
+    c = schedule.at(process.schedule, step)
+    mean = jax.vmap(jax.vmap(lambda x: process.reverse(x, step, c).mean))(positions)
+    return positions, np.asarray(mean) - positions
+
+
+def schedules(process: Process, roll: Roll, beta_1: float) -> dict[str, tuple[np.ndarray, float]]:
+    """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
+    steps, last = process.schedule.steps, process.last_step
+    families = {FIXED: schedule.fixed(steps), START: schedule.learned(steps, beta_1)}
+    named = {OWN: process.schedule} | {n: f.apply(f.init()) for n, f in families.items()}
+    found = {
+        name: (np.asarray(s.beta), limits.ceiling(roll, s, last_step=last))
+        for name, s in named.items()
+    }
+    best = limits.best_schedule(roll, steps, beta_1, last_step=last, progress=True)
+    return found | {BEST: best}
+
+
+def posterior(process: Process, count: int, key: PRNGKey, *, progress: bool = False) -> Posterior:
+    """Weighted points whose first coordinate is ``KNOWN``."""
+    return draw(process, _known, count, key, progress=progress)
+
+
+def _known(process: Process) -> Perturbation:
+    return perturb.known(process, jnp.array([KNOWN, 0.0]), jnp.array([True, False]))
+
+
+def answer(draws: Posterior, exact: Conditional) -> dict[str, Any]:
+    """Probability of every arm of the roll, and the second coordinate's mean, beside the truth."""
+    y, edges = draws.x[:, 1], exact.arms
+    inside = np.diff((y[:, None] <= np.append(edges[:-1], np.inf)).astype(float), axis=-1)
+    inside[:, 0] += y <= edges[0]  # the outer arms take what lies off the grid
+    values = np.concatenate([inside, y[:, None]], axis=-1)
+    truth = np.append(exact.mass(edges), exact.mean)
+    names = [f"arm {i + 1}" for i in range(len(edges) - 1)]
+    return {
+        "known": KNOWN,
+        "edges": edges.tolist(),
+        "of": [*names, "mean"],
+        **summary(draws, values, truth, exact.log_evidence),
+    }
+
+
+def measure(
+    config: KnownLawConfig, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
+) -> Measurement:
+    """K and its limits, the schedule's ceilings, and a posterior beside the exact one."""
+    outcome, keys = known_law.measure(config, law, data, process), known_law.keys(config.seed)
+    compared = schedules(process, roll, beta_1)
+    draws = posterior(process, config.samples, keys.posterior, progress=True)
+    exact = conditional(roll, 0, KNOWN)
+    numbers = {
+        **known_law.numbers(outcome, law),
+        "noise": roll.noise,
+        "beta_1": beta_1,
+        "ceiling_bits": {name: top for name, (_, top) in compared.items()},
+        "posterior": answer(draws, exact),
+        "beta": compared[OWN][0].tolist(),
+    }
+    pictures = {
+        "swiss_roll": _figure_1(outcome, keys),
+        "schedules": figures.schedules(
+            {name: beta for name, (beta, _) in compared.items()},
+            notes={name: f"K ≤ {top:.3f} bits" for name, (_, top) in compared.items()},
+        ),
+        "bits": figures.where_the_bits_go(
+            outcome.likelihood.step_kl,
+            *entropy_profile(process, data.heldout[:SHOWN], keys.entropies),
+            continuous=True,
+        ),
+        "posterior": roll_figures.conditional(
+            draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
+        ),
+    }
+    return Measurement(numbers, pictures, outcome.samples[0])
+
+
+def _figure_1(outcome: Outcome, keys: Keys) -> Figure:
+    process, steps = outcome.process, outcome.process.schedule.steps
+    return roll_figures.swiss_roll(
+        forward(process, outcome.data.heldout[:SHOWN], keys.states, tuple(outcome.samples)),
+        {t: x[:SHOWN] for t, x in outcome.samples.items()},
+        {t: drift(process, t) for t in sorted({2, max(2, steps // 2), steps})},
+    )
