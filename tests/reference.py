@@ -4,12 +4,14 @@ Only the one-step kernels of Table App.1 are stated here. Bits are enumerated; n
 marginal, a posterior, a KL or a bound is repeated from ``dpm_jax``.
 """
 
+import json
 from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dpm_jax.process import FIXED, LastStep, Process
 from dpm_jax.schedule import Schedule
 
 # A test's program runs once: compiling it is what it costs, so it is compiled as it stands.
@@ -64,11 +66,30 @@ def bit_mixture(shift, xt, beta, t: int, activity: float) -> np.ndarray:
     return joint[1] / (joint[0] + joint[1])
 
 
+def process_of(kernel, schedule, reverse, event_shape, last_step: LastStep = FIXED) -> Process:
+    """A process without parameters, whose p(x_{t-1} | x_t) is ``reverse(xt, t, c)``."""
+
+    def step(params, xt, t, c):
+        return reverse(xt, t, c)
+
+    return Process(kernel, schedule, step, event_shape, last_step=last_step)
+
+
 def standard_errors(draws, expected) -> np.ndarray:
     """How many standard errors the mean over the leading axis is from ``expected``."""
     draws = np.asarray(draws, np.float64)
     error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
     return np.abs(draws.mean(axis=0) - expected) / error
+
+
+def within(said, floor=1e-9):
+    """Whether every estimate of ``posterior.summary`` is within 5 standard errors of the truth."""
+    estimate, error, exact = (np.array(said[k]) for k in ("estimate", "estimate_se", "exact"))
+    evidence = said["log_evidence_bits"] - said["log_evidence_exact_bits"]
+    assert json.loads(json.dumps(said)) == said
+    return (np.abs(estimate - exact) < 5 * error + floor).all() and abs(evidence) < 5 * said[
+        "log_evidence_bits_se"
+    ]
 
 
 def draws_of(draw, seed: int, count: int):

@@ -1,5 +1,6 @@
 """K, path weights and their estimators, against enumeration, closed forms and each other."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,6 +12,7 @@ from reference import (
     draws_of,
     fixed64,
     jit,
+    process_of,
     product_law,
     schedule64,
     standard_errors,
@@ -22,14 +24,16 @@ from scipy import stats
 from dpm_jax import bound, schedule
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.gaussian import Normal
-from dpm_jax.process import Process
-from dpm_jax.reverse import DIRECT_BERNOULLI, PERTURBED_NORMAL, perturbed_bernoulli_reverse
+from dpm_jax.process import FIXED, LAST_STEPS, LEARNED
+from dpm_jax.reverse import FORMS, bridge
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 BETA = [0.1, 0.3, 0.4, 0.6]
 BITS, STATES = 3, states(3)
 ACTIVITY = 0.3
+BIT_KERNEL = binomial.kernel(ACTIVITY)
+BOTH_LAST_STEPS = pytest.mark.parametrize("last_step", LAST_STEPS.values(), ids=LAST_STEPS)
 NOISE = np.random.default_rng(0).normal(size=(4, 8, BITS))
 TABLE = (2 * STATES - 1) + 0.5 * NOISE  # a read-out for every t and state x_t
 
@@ -47,13 +51,13 @@ def noisy_bound(process, x0):
 # Detailed balance
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
+@BOTH_LAST_STEPS
 @pytest.mark.parametrize("name", ["gaussian", "binomial"])
-def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, learned_last_step):
+def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, last_step):
     kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
     x0 = jnp.array([3.0, -0.4, 1.0]) if name == "gaussian" else jnp.array([1.0, 0.0, 1.0])
-    process = Process(
-        kernel, fixed64(5), lambda xt, t, c: kernel.step(xt, c.beta), learned_last_step
+    process = process_of(
+        kernel, fixed64(5), lambda xt, t, c: kernel.step(xt, c.beta), (3,), last_step
     )
 
     def draw(key):
@@ -72,7 +76,7 @@ def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, learned_l
 @pytest.mark.parametrize("name", ["gaussian", "binomial"])
 def test_null_of_data_from_the_prior_is_its_entropy(name):
     kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
-    process = Process(kernel, schedule64(BETA), lambda xt, t, c: kernel.step(xt, c.beta))
+    process = process_of(kernel, schedule64(BETA), lambda xt, t, c: kernel.step(xt, c.beta), (2,))
 
     def draw(key):
         data_key, noise_key = jax.random.split(key)
@@ -90,32 +94,32 @@ def test_null_of_data_from_the_prior_is_its_entropy(name):
 # Brute force over bits
 
 
-def table_process(form, learned_last_step):
+def table_process(form, last_step):
     """Bits whose read-out is looked up in TABLE by t and by the state x_t."""
 
     def reverse(xt, t, c):
         state = jnp.sum(xt.astype(int) * jnp.array([1, 2, 4]))
         readout = jnp.asarray(TABLE)[t - 1, state]
-        return form.distribution(readout[:, None], xt, c)
+        return FORMS[form](BIT_KERNEL, readout[:, None], xt, c)
 
-    return Process(binomial.kernel(ACTIVITY), schedule64(BETA), reverse, learned_last_step)
+    return process_of(BIT_KERNEL, schedule64(BETA), reverse, (BITS,), last_step)
 
 
-def table_reverse(form, learned_last_step):
+def table_reverse(form, last_step):
     """[t-1][x_t, x_{t-1}]: the same reverse process as matrices, from the reference alone."""
     matrices = [state_step(BETA[0], ACTIVITY, BITS)]  # T_π(x_0 | x_1; β_1)
-    for t in range(1 if learned_last_step else 2, 5):
+    for t in range(1 if last_step is LEARNED else 2, 5):
         table = TABLE[t - 1]
         one = 1 / (1 + np.exp(-table))
-        if form is not DIRECT_BERNOULLI:
+        if form == "bridge":
             one = bit_mixture(table, STATES, BETA, t, ACTIVITY)
         matrices[t - 1 :] = [product_law(one)]
     return matrices
 
 
-def enumerated(form, learned_last_step):
+def enumerated(form, last_step):
     """log p(x_0) and K(x_0) of all states, as sums over all trajectories."""
-    reverse = table_reverse(form, learned_last_step)
+    reverse = table_reverse(form, last_step)
     forward = [state_step(b, ACTIVITY, BITS) for b in BETA]
     prior = product_law(np.full(BITS, ACTIVITY))
     p = prior
@@ -130,24 +134,22 @@ def enumerated(form, learned_last_step):
     return np.log(p), K + law @ np.log(prior)
 
 
-FORMS = {"direct": DIRECT_BERNOULLI, "perturbed": perturbed_bernoulli_reverse(ACTIVITY)}
-
-
 @pytest.mark.parametrize(
-    ("form", "learned_last_step"),
+    ("form", "last_step"),
     [
-        ("direct", False),
-        ("perturbed", True),
-        pytest.param("direct", True, marks=pytest.mark.slow),
-        pytest.param("perturbed", False, marks=pytest.mark.slow),
+        ("direct", FIXED),
+        ("bridge", LEARNED),
+        pytest.param("direct", LEARNED, marks=pytest.mark.slow),
+        pytest.param("bridge", FIXED, marks=pytest.mark.slow),
     ],
+    ids=["direct fixed", "bridge learned", "direct learned", "bridge fixed"],
 )
-def test_bits_against_enumeration(form, learned_last_step):
-    log_p, K = enumerated(FORMS[form], learned_last_step)
+def test_bits_against_enumeration(form, last_step):
+    log_p, K = enumerated(form, last_step)
     np.testing.assert_allclose(np.exp(log_p).sum(), 1, rtol=1e-12)
     assert (log_p > K).all()
 
-    process, x0 = table_process(FORMS[form], learned_last_step), jnp.asarray(STATES)
+    process, x0 = table_process(form, last_step), jnp.asarray(STATES)
 
     def draw(key):
         K_key, path_key, *keys = jax.random.split(key, 4)
@@ -178,8 +180,8 @@ def test_bits_against_enumeration(form, learned_last_step):
 
 
 def test_many_paths_meet_log_p():
-    log_p, K = enumerated(DIRECT_BERNOULLI, False)
-    process = table_process(DIRECT_BERNOULLI, False)
+    log_p, K = enumerated("direct", FIXED)
+    process = table_process("direct", FIXED)
     key = jax.random.key(6)
     weighted = jit(jax.vmap(lambda x: bound.importance_weighted(process, x, key, 10_000)))
     ours = weighted(jnp.asarray(STATES))
@@ -191,12 +193,11 @@ def test_every_path_is_exact_when_the_reverse_is():
     # Bits of unequal activity, noised to nothing (ᾱ_T = 0): a constant shift of the odds is exact.
     activity = np.array([0.1, 0.3, 0.8])
     shift = jnp.asarray(np.log(activity / (1 - activity)) - np.log(ACTIVITY / (1 - ACTIVITY)))
-    form = perturbed_bernoulli_reverse(ACTIVITY)
 
     def reverse(xt, t, c):
-        return form.distribution(shift[:, None], xt, c)
+        return bridge(BIT_KERNEL, shift[:, None], xt, c)
 
-    process = Process(binomial.kernel(ACTIVITY), fixed64(5), reverse, learned_last_step=True)
+    process = process_of(BIT_KERNEL, fixed64(5), reverse, (BITS,), LEARNED)
     log_p = np.log(product_law(activity))
 
     def draw(key):
@@ -223,16 +224,16 @@ def exact_reverse(xt, t, c):
     return Normal(shift / precision, jnp.broadcast_to(1 / precision, xt.shape))
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_gaussian_data_with_the_exact_reverse(learned_last_step):
+@BOTH_LAST_STEPS
+def test_gaussian_data_with_the_exact_reverse(last_step):
     s, x0 = fixed64(5), jnp.array([1.3])
-    process = Process(gaussian.KERNEL, s, exact_reverse, learned_last_step)
+    process = process_of(gaussian.KERNEL, s, exact_reverse, (1,), last_step)
     log_p = stats.norm(MEAN, np.sqrt(VARIANCE)).logpdf(1.3)
     draw = noisy_bound(process, x0)
     paths, draws = draws_of(
         lambda key: (bound.path_log_weight(process, x0, key), draw(key)), 8, 5_000
     )
-    if learned_last_step:
+    if last_step is LEARNED:
         np.testing.assert_allclose(paths, log_p, rtol=1e-9)
         assert standard_errors(draws.K, log_p) < 5
         return
@@ -250,20 +251,20 @@ def test_gaussian_data_with_the_exact_reverse(learned_last_step):
     assert standard_errors(draws.K, K) < 5
 
 
-def random_normal_process(beta, learned_last_step=False):
+def random_normal_process(beta, last_step=FIXED):
     """A Gaussian process with an arbitrary smooth reverse, mean and variance both off."""
 
     def reverse(xt, t, c):
         z_mean = 0.5 * jnp.sin(2 * xt + t)
         z_variance = 0.5 * jnp.cos(3 * xt.sum() - t) * jnp.ones_like(xt)
-        return PERTURBED_NORMAL.distribution(jnp.stack([z_mean, z_variance], -1), xt, c)
+        return bridge(gaussian.KERNEL, jnp.stack([z_mean, z_variance], -1), xt, c)
 
-    return Process(gaussian.KERNEL, schedule64(beta), reverse, learned_last_step)
+    return process_of(gaussian.KERNEL, schedule64(beta), reverse, (2,), last_step)
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_K_is_the_mean_log_weight_of_paths(learned_last_step):
-    process = random_normal_process(BETA, learned_last_step)
+@BOTH_LAST_STEPS
+def test_K_is_the_mean_log_weight_of_paths(last_step):
+    process = random_normal_process(BETA, last_step)
     x0 = jnp.array([0.8, -1.1])
 
     def draw(key):
@@ -288,7 +289,7 @@ def test_eq14_agrees_on_matched_data_and_differs_by_the_mismatch(name):
         def mismatch(x0):
             return 0.5 * (1 - x0**2).sum()
     else:
-        process = table_process(DIRECT_BERNOULLI, False)
+        process = table_process("direct", FIXED)
         matched = jnp.asarray(STATES[[7, 3, 1, 2, 4, 4, 0, 0, 0, 0]])  # 9 ones of 30 bits
 
         def mismatch(x0):
@@ -308,10 +309,10 @@ def test_eq14_agrees_on_matched_data_and_differs_by_the_mismatch(name):
 # One sampled step
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_sampled_steps_average_to_all_steps(learned_last_step):
+@BOTH_LAST_STEPS
+def test_sampled_steps_average_to_all_steps(last_step):
     # With the same noise at each t this is an identity, not an estimate.
-    process = random_normal_process(BETA, learned_last_step)
+    process = random_normal_process(BETA, last_step)
     x0 = jnp.array([0.8, -1.1])
     noise = jax.random.normal(jax.random.key(12), (4, 2))
     batch = jit(lambda *args: bound.all_steps_of_batch(process, *args))
@@ -327,9 +328,9 @@ def test_sampled_steps_average_to_all_steps(learned_last_step):
     np.testing.assert_allclose(parts.K_eq14.mean(), whole.K_eq14, rtol=1e-12)
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_stratified_steps_are_unbiased_and_with_all_of_them_every_step_is_taken(learned_last_step):
-    process = random_normal_process(BETA, learned_last_step)
+@BOTH_LAST_STEPS
+def test_stratified_steps_are_unbiased_and_with_all_of_them_every_step_is_taken(last_step):
+    process = random_normal_process(BETA, last_step)
     x0 = jnp.array([0.8, -1.1])
     noise = jax.random.normal(jax.random.key(12), (20_000, 4, 2))
     whole = jit(lambda e: jax.vmap(lambda n: bound.all_steps(process, x0, n).K)(e))(noise).mean()
@@ -346,7 +347,7 @@ def test_memory_of_stratified_steps_does_not_grow_with_their_number():
     def forward_kernel(xt, t, c):
         return gaussian.step(xt, c.beta)
 
-    process = Process(gaussian.KERNEL, schedule64([0.01] * 400), forward_kernel)
+    process = process_of(gaussian.KERNEL, schedule64([0.01] * 400), forward_kernel, (1000,))
 
     def temporaries(times):
         x0, key = jnp.zeros((1000,)), jax.random.key(0)
@@ -368,9 +369,9 @@ def test_stratified_times_are_uniform_and_even():
 
 def test_stratified_times_have_the_smaller_variance():
     def reverse(xt, t, c):  # a KL that grows with t, as an untrained network's may
-        return PERTURBED_NORMAL.distribution(jnp.full((2, 2), 0.3 * t), xt, c)
+        return gaussian.shift(gaussian.step(xt, c.beta), jnp.full((2, 2), 0.3 * t))
 
-    process = Process(gaussian.KERNEL, fixed64(8), reverse)
+    process = process_of(gaussian.KERNEL, fixed64(8), reverse, (2,))
     x0 = jax.random.normal(jax.random.key(15), (16, 2))
 
     def estimate(t, key):
@@ -397,15 +398,15 @@ def test_stratified_times_have_the_smaller_variance():
 # Frozen noise
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_gradient_by_the_schedule_is_that_of_frozen_noise(learned_last_step):
+@BOTH_LAST_STEPS
+def test_gradient_by_the_schedule_is_that_of_frozen_noise(last_step):
     family = schedule.learned(5, 1e-2)
-    process = random_normal_process(BETA, learned_last_step)
+    process = random_normal_process(BETA, last_step)
     x0, noise = jnp.array([0.8, -1.1]), jax.random.normal(jax.random.key(17), (5, 2))
 
     def K(params):
         s = family.apply({"gaps": params[:4], "end": params[4]})
-        b = bound.all_steps(process._replace(schedule=s), x0, noise)
+        b = bound.all_steps(replace(process, schedule=s), x0, noise)
         return jnp.stack([b.K, b.K_eq14])
 
     params = jnp.array([0.3, -0.5, 0.1, 0.6, 0.7])

@@ -5,26 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import sigmoid
-from reference import bit_mixture, fixed64, jit, schedule64
+from reference import bit_mixture, fixed64, jit
 
 from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
-from dpm_jax.reverse import (
-    DENOISED_NORMAL,
-    DIRECT_BERNOULLI,
-    DIRECT_NORMAL,
-    PAPER_NORMAL,
-    PERTURBED_NORMAL,
-    perturbed_bernoulli_reverse,
-)
+from dpm_jax.reverse import FORMS, bridge, direct, paper
 
 ACTIVITY = 0.3
 BITS = binomial.kernel(ACTIVITY)
-PERTURBED_BERNOULLI = perturbed_bernoulli_reverse(ACTIVITY)
-PERTURBED = {
-    "gaussian": (gaussian.KERNEL, PERTURBED_NORMAL, jnp.array([0.3, -2.0])),
-    "denoised gaussian": (gaussian.KERNEL, DENOISED_NORMAL, jnp.array([0.3, -2.0])),
-    "binomial": (BITS, PERTURBED_BERNOULLI, jnp.array([0.0, 1.0])),
+BOTH = {
+    "gaussian": (gaussian.KERNEL, jnp.array([0.3, -2.0])),
+    "binomial": (BITS, jnp.array([0.0, 1.0])),
 }
 STEPS = 6
 
@@ -35,40 +26,70 @@ def every_step(s, f):
     return jit(jax.vmap(lambda t: f(t, schedule.at(s, t))))(t)
 
 
-@pytest.mark.parametrize("name", PERTURBED)
+def test_the_forms_have_the_names_of_the_configurations():
+    assert {"bridge": bridge, "paper": paper, "direct": direct} == FORMS
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_zero_read_out_is_the_forward_kernel(name, float64):
     # At every t, also t = 1 where ᾱ_0 = 1 and t = T where β = 1, ᾱ = 0.
-    kernel, form, xt = PERTURBED[name]
-    xt, zeros = xt.astype(float), jnp.zeros((2, form.channels))
+    kernel, xt = BOTH[name]
+    xt, zeros = xt.astype(float), jnp.zeros((2, kernel.channels))
 
     def difference(t, c):
-        reverse, forward = form.distribution(zeros, xt, c), kernel.step(xt, c.beta)
+        reverse, forward = bridge(kernel, zeros, xt, c), kernel.step(xt, c.beta)
         return [jnp.abs(a - b) for a, b in zip(reverse, forward, strict=True)]
 
     for field in every_step(fixed64(STEPS), difference):
         np.testing.assert_allclose(field, 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", PERTURBED)
+@pytest.mark.parametrize("name", BOTH)
 def test_zero_read_out_is_the_forward_kernel_in_float32(name):
     # In nats over a whole trajectory, on the long schedules of the paper.
-    kernel, form, xt = PERTURBED[name]
-    zeros = jnp.zeros((2, form.channels))
+    kernel, xt = BOTH[name]
+    zeros = jnp.zeros((2, kernel.channels))
     family = schedule.fixed(2000) if name == "binomial" else schedule.learned(40, 1e-5)
 
     def kl(t, c):
-        return kernel.kl(kernel.step(xt, c.beta), form.distribution(zeros, xt, c))
+        return kernel.kl(kernel.step(xt, c.beta), bridge(kernel, zeros, xt, c))
 
     assert jnp.abs(every_step(family.apply(family.init()), kl)).sum() < 1e-6
 
 
-def test_perturbed_bernoulli_is_bayes_over_x0(float64):
+@pytest.mark.parametrize("beta_1", [1e-5, 1e-7])
+@pytest.mark.parametrize("name", BOTH)
+def test_float32_keeps_the_digits_of_any_read_out(name, beta_1):
+    # Against float64 at the same coefficients; nats per dimension over the whole trajectory.
+    kernel, _ = BOTH[name]
+    rng = np.random.default_rng(0)
+    readout = rng.normal(size=(100, kernel.channels)).astype(np.float32)
+    xt = rng.normal(size=100).astype(np.float32)
+    if name == "binomial":
+        xt = (xt > 0).astype(np.float32)
+    family = schedule.learned(40, beta_1)
+    coefficients = every_step(family.apply(family.init()), lambda t, c: c)
+
+    def at_every_step(dtype):
+        c, z, x = jax.tree.map(lambda a: jnp.asarray(a, dtype), (coefficients, readout, xt))
+        return jit(jax.vmap(lambda c: bridge(kernel, z, x, c)))(c)
+
+    single = at_every_step(np.float32)
+    with jax.enable_x64(True):
+        double = at_every_step(np.float64)
+        assert all(field.dtype == np.float64 for field in double)
+        single = jax.tree.map(lambda a: jnp.asarray(a, np.float64), single)
+        kls = jit(jax.vmap(jax.vmap(kernel.kl)))(double, single)
+    assert np.asarray(kls).sum(0).max() < 2e-6
+
+
+def test_bridge_of_bits_is_bayes_over_x0(float64):
     rng = np.random.default_rng(0)
     s = fixed64(STEPS)
     shift, xt = rng.normal(size=(50, 3)) * 3, rng.integers(2, size=(50, 3)).astype(float)
 
     def one(t, c):
-        f = jax.vmap(lambda z, x: PERTURBED_BERNOULLI.distribution(z[:, None], x, c).logits)
+        f = jax.vmap(lambda z, x: bridge(BITS, z[:, None], x, c).logits)
         return sigmoid(f(jnp.asarray(shift), jnp.asarray(xt)))
 
     ours = every_step(s, one)
@@ -77,21 +98,13 @@ def test_perturbed_bernoulli_is_bayes_over_x0(float64):
         np.testing.assert_allclose(ours[t - 1], expected, rtol=1e-9, atol=1e-12)
 
 
-def test_perturbed_normal_moves_in_units_of_the_steps_noise():
-    c = schedule.Coefficients(*(jnp.asarray(a) for a in (0.36, -1.0, -0.5)))
-    dist = PERTURBED_NORMAL.distribution(jnp.array([[0.5, 1.5]]), jnp.array([2.0]), c)
-    np.testing.assert_allclose(dist.mean, [1.6 + 0.6 * 0.5], rtol=1e-6)
-    odds = 0.36 / 0.64 * np.exp(1.5)
-    np.testing.assert_allclose(dist.variance, [odds / (1 + odds)], rtol=1e-6)
-
-
-def test_denoised_normal_is_the_posterior_averaged_over_a_belief_about_x0(float64):
-    """Its mean and variance by quadrature over x_0 ~ N(x̂_0, V), at every t ≥ 2."""
-    s = schedule64([0.1, 0.3, 0.4, 0.6])
+def test_bridge_of_normals_is_the_posterior_averaged_over_a_shifted_belief(float64):
+    """Its mean and variance by quadrature over x_0 ~ N(x̂_0, V), at every t."""
+    s = fixed64(5)
     xt, z_mean, z_variance = 1.3, -0.7, 0.4
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weights = weights / weights.sum()
-    for t in (2, 3, 4):
+    for t in range(1, 6):
         c = schedule.at(s, jnp.asarray(t))
         alpha_bar = float(np.exp(c.log_alpha_bar))
         guess = np.sqrt(alpha_bar) * xt + np.sqrt(1 - alpha_bar) * z_mean
@@ -104,55 +117,62 @@ def test_denoised_normal_is_the_posterior_averaged_over_a_belief_about_x0(float6
         mean = weights @ means
         variance = weights @ (variances + (means - mean) ** 2)
         readout = jnp.array([[z_mean, z_variance]])
-        ours = DENOISED_NORMAL.distribution(readout, jnp.array([xt]), c)
+        ours = bridge(gaussian.KERNEL, readout, jnp.array([xt]), c)
         np.testing.assert_allclose(ours.mean, [mean], rtol=1e-10)
         np.testing.assert_allclose(ours.variance, [variance], rtol=1e-10)
 
 
-def test_paper_normal_is_eq_64_and_65():
-    c = schedule.Coefficients(*(jnp.asarray(a) for a in (0.36, -1.0, -0.5)))
-    dist = PAPER_NORMAL.distribution(jnp.array([[0.5, 1.5]]), jnp.array([2.0]), c)
+SOME = schedule.Coefficients(*(jnp.asarray(a) for a in (0.36, -1.0, -0.5)))
+
+
+def test_paper_is_eq_64_and_65():
+    dist = paper(gaussian.KERNEL, jnp.array([[0.5, 1.5]]), jnp.array([2.0]), SOME)
     odds = 0.36 / 0.64 * np.exp(1.5)
     sigma = odds / (1 + odds)
     np.testing.assert_allclose(dist.variance, [sigma], rtol=1e-6)
     np.testing.assert_allclose(dist.mean, [(2.0 - 0.5) * (1 - sigma) + 0.5], rtol=1e-6)
     # At z = 0 it is not the forward kernel: (1-β) x, not √(1-β) x.
-    dist = PAPER_NORMAL.distribution(jnp.zeros((1, 2)), jnp.array([2.0]), c)
+    dist = paper(gaussian.KERNEL, jnp.zeros((1, 2)), jnp.array([2.0]), SOME)
     np.testing.assert_allclose(dist.mean, [2.0 * 0.64], rtol=1e-6)
 
 
+def test_bits_have_no_eq_64():
+    with pytest.raises(ValueError, match=r"^reverse must be bridge or direct for bits, got paper"):
+        paper(BITS, jnp.zeros((2, 1)), jnp.zeros(2), SOME)
+
+
 def test_direct_forms_are_the_read_outs_of_the_paper():
-    c = schedule.Coefficients(*(jnp.asarray(a) for a in (0.36, -1.0, -0.5)))
     xt, z = jnp.array([1.0, 0.0]), jnp.array([[0.7, -2.0], [-0.1, 3.0]])
-    normal = DIRECT_NORMAL.distribution(z, xt, c)
+    normal = direct(gaussian.KERNEL, z, xt, SOME)
     np.testing.assert_array_equal(normal.mean, z[:, 0])
     np.testing.assert_allclose(normal.variance, 1 / (1 + np.exp(-np.asarray(z[:, 1]))), rtol=1e-6)
-    np.testing.assert_array_equal(DIRECT_BERNOULLI.distribution(z[:, :1], xt, c).logits, z[:, 0])
+    np.testing.assert_array_equal(direct(BITS, z[:, :1], xt, SOME).logits, z[:, 0])
 
 
 @pytest.mark.parametrize(
     ("kernel", "form"),
     [
-        (gaussian.KERNEL, PERTURBED_NORMAL),
-        (gaussian.KERNEL, DIRECT_NORMAL),
-        (BITS, PERTURBED_BERNOULLI),
-        (BITS, DIRECT_BERNOULLI),
+        (gaussian.KERNEL, bridge),
+        (gaussian.KERNEL, paper),
+        (gaussian.KERNEL, direct),
+        (BITS, bridge),
+        (BITS, direct),
     ],
-    ids=["perturbed normal", "direct normal", "perturbed bernoulli", "direct bernoulli"],
+    ids=["bridge of normals", "paper", "direct normal", "bridge of bits", "direct bits"],
 )
 def test_values_and_gradients_are_finite_at_every_step(kernel, form):
     # From ᾱ_0 = 1 to β_T = 1, ᾱ_T = 0: in the KL (t ≥ 2) and in the likelihood of a step.
     family = schedule.fixed(STEPS)
     s = family.apply(family.init())
     x0, xt = jnp.array([1.0, 0.0, 1.0]), jnp.array([1.0, 1.0, 0.0])
-    readout = jnp.linspace(-3, 3, 3 * form.channels).reshape(3, form.channels)
+    readout = jnp.linspace(-3, 3, 3 * kernel.channels).reshape(3, kernel.channels)
 
     def likelihood(readout, xt, c):
-        return kernel.log_prob(form.distribution(readout, xt, c), x0)
+        return kernel.log_prob(form(kernel, readout, xt, c), x0)
 
     def kl(readout, x0, xt, c):
         q = kernel.posterior(x0, xt, c.beta, c.log_alpha_bar_prev)
-        return kernel.kl(q, form.distribution(readout, xt, c))
+        return kernel.kl(q, form(kernel, readout, xt, c))
 
     def everything(t, c):
         step = jax.value_and_grad(likelihood, (0, 1))(readout, xt, c)

@@ -33,3 +33,24 @@ def test_what_cannot_be_scaled_is_refused(bad):
         scaling.fit(np.array([[1.0, 2.0], [bad, 0.0]]))
     with pytest.raises(ValueError, match="variance 0"):
         scaling.fit(np.full((3, 2), 7.0))
+
+
+def test_levels_come_back_from_the_units_they_were_spread_in():
+    units = scaling.Scaling(np.array([100.0, 3.0]), 37.0)
+    grey = np.random.default_rng(0).integers(0, 256, (500, 2), np.uint8)
+    u = np.random.default_rng(1).uniform(0.01, 0.99, grey.shape)
+    x = scaling.standardise(units, scaling.dequantise(grey, u))
+    found = scaling.levels(units, x)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, grey)
+
+
+def test_levels_outside_the_range_are_its_ends():
+    units = scaling.Scaling(np.array(0.0), 1.0)
+    x = np.array([-5.0, -0.1, 0.9, 255.0, 256.0, 1e6])
+    np.testing.assert_array_equal(scaling.levels(units, x), [0, 0, 0, 255, 255, 255])
+
+
+def test_a_bound_is_quoted_in_its_unit():
+    assert scaling.PER_EXAMPLE.quote(-1.23456) == "-1.235 bits"
+    assert scaling.Unit("bits/pixel", 784).quote(784 * 1.5) == "1.500 bits/pixel"

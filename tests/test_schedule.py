@@ -126,9 +126,50 @@ def test_at_counts_from_one():
     assert s.steps == 3
 
 
+def test_a_schedule_of_numpy_arrays_is_read_at_a_traced_step():
+    family = schedule.fixed(5)
+    held = jax.device_get(family.apply({}))
+    assert isinstance(held.beta, np.ndarray)
+    traced = jit(lambda t: schedule.at(held, t))(jnp.asarray(2))
+    np.testing.assert_array_equal(traced.beta, held.beta[1])
+    assert isinstance(schedule.at(held, jnp.asarray(2)).beta, jax.Array)
+
+
+def test_log_snr_is_exact_at_both_ends():
+    log_alpha_bar = np.array([-1e-17, -1e-3, -1.0, -50.0, -np.inf])  # ᾱ of nearly 1 to 0
+    found = schedule.log_snr(log_alpha_bar)
+    # 1 - ᾱ = 1e-17, which 1 - exp(log ᾱ) would round to zero
+    assert found[0] == pytest.approx(17 * np.log(10), rel=1e-15)
+    alpha_bar = np.exp(log_alpha_bar[1:3])
+    np.testing.assert_allclose(found[1:3], np.log(alpha_bar / (1 - alpha_bar)), rtol=1e-12)
+    assert found[3] == pytest.approx(-50, rel=1e-15)
+    assert found[4] == -np.inf
+
+
+def test_log_snr_is_float64_whatever_comes_in():
+    log_alpha_bar = np.float32([-1e-7, -0.25])
+    found = schedule.log_snr(log_alpha_bar)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, schedule.log_snr(log_alpha_bar.astype(np.float64)))
+
+
 def log_snr(s):
-    log_alpha_bar = np.asarray(s.log_alpha_bar, np.float64)
-    return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+    return schedule.log_snr(np.asarray(s.log_alpha_bar))
+
+
+def test_a_constant_schedule_is_its_arrays_bit_for_bit():
+    beta, log_alpha_bar = np.float32([0.1, 0.2, 0.3]), np.float32([-0.1, -0.3, -0.7])
+    family = schedule.constant(beta, log_alpha_bar)
+    assert (family.steps, family.init(), family.learned) == (3, {}, False)
+    s = family.apply(family.init())
+    assert np.asarray(s.beta).tobytes() == beta.tobytes()
+    assert np.asarray(s.log_alpha_bar).tobytes() == log_alpha_bar.tobytes()
+
+
+def test_only_a_learned_schedule_says_so():
+    assert schedule.learned(5, 0.01).learned
+    assert not schedule.fixed(5).learned
+    assert not schedule.given([0.1, 0.2]).learned
 
 
 def test_knots_make_log_shares_straight_lines(float64):

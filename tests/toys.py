@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dpm_jax import reverse, schedule
+from dpm_jax import models, reverse, schedule
 from dpm_jax.array_types import Array
 from dpm_jax.kernels import binomial, gaussian
-from dpm_jax.process import Model, Network
+from dpm_jax.kernels.base import Kernel
+from dpm_jax.process import Model, Network, Params, Process, bind, init
 from dpm_jax.training.config import TrainConfig
 
 STEPS = 4  # T
@@ -31,16 +32,39 @@ def linear(channels: int, event_shape: tuple[int, ...]) -> Network:
     return Network(init, apply)
 
 
+def model_of(kernel: Kernel, family: schedule.ScheduleFamily, shape: tuple[int, ...]) -> Model:
+    """The linear network and the default form."""
+    return Model(kernel, family, linear(kernel.channels, shape), reverse.bridge, shape)
+
+
 def reals() -> Model:
     """Two real numbers, a learned schedule."""
-    family, form = schedule.learned(STEPS, 0.01), reverse.PERTURBED_NORMAL
-    return Model(gaussian.KERNEL, family, linear(form.channels, (2,)), form, (2,))
+    return model_of(gaussian.KERNEL, schedule.learned(STEPS, 0.01), (2,))
 
 
 def bits() -> Model:
     """Three bits, the fixed schedule."""
-    family, form = schedule.fixed(STEPS), reverse.perturbed_bernoulli_reverse(0.3)
-    return Model(binomial.kernel(0.3), family, linear(form.channels, (3,)), form, (3,))
+    return model_of(binomial.kernel(0.3), schedule.fixed(STEPS), (3,))
+
+
+def small_mlp() -> Model:
+    """The ready-made model of three bits, as small as it gets: what ``model_v1.npz`` is of."""
+    return models.binomial_mlp((3,), schedule.fixed(STEPS), activity=0.3, hidden=(5, 4), bumps=2)
+
+
+def random_params(model: Model, seed: int = 0) -> Params:
+    """Read-outs of random size: not the forward kernel."""
+    params = init(model, jax.random.key(0))
+    rng = np.random.default_rng(seed)
+    network = jax.tree.map(
+        lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), params["network"]
+    )
+    return params | {"network": network}
+
+
+def random_process(model: Model, seed: int = 0) -> Process:
+    """A process that is not the forward one."""
+    return bind(model, random_params(model, seed))
 
 
 def real_data(count: int = 500) -> np.ndarray:

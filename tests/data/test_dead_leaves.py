@@ -231,7 +231,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"cache .*file cannot be written: .*; give another"):
         load(tmp_path / "file")
     monkeypatch.setattr(np, "save", half_then(OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(ValueError, match="cannot be written: No space left on device"):
+    with pytest.raises(ValueError, match="cannot be written: no space left on the disk"):
         load(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -8,8 +8,9 @@ from reference import jit
 
 from dpm_jax import scaling
 from dpm_jax.data import patches
-from dpm_jax.data.images import Images
+from dpm_jax.data.dataset import Images
 from dpm_jax.data.patches import layout, pixel_numbers, prepare
+from dpm_jax.data.split import split
 
 RNG = np.random.default_rng(0)
 SIZES = [(5, 7), (3, 4), (9, 3)]
@@ -92,8 +93,10 @@ def test_heldout_examples_are_spread_and_counted():
     images = levels(20, 4, 4, 1)
     data = prepare(Images(images, images), None, seed=0, heldout=5)
     assert_levels(data, images[[0, 5, 10, 14, 19]])
-    with pytest.raises(ValueError, match="heldout_examples must be at most the 20 that there are"):
-        prepare(Images(images, images), None, seed=0, heldout=21)
+    for wrong in (21, 1, -1):
+        says = f"at least 2 and at most the 20 that there are, or 0 for all, got {wrong}"
+        with pytest.raises(ValueError, match=f"^heldout_examples must be {says}$"):
+            prepare(Images(images, images), None, seed=0, heldout=wrong)
     grid = prepare(Images([levels(9, 9, 1)], [levels(7, 9, 1), levels(5, 4, 1)]), 3, seed=0)
     assert len(grid.dataset.heldout) == 2 * 3 + 1
 
@@ -106,6 +109,39 @@ def test_pixels_are_different_patches_as_stored():
         pixels = data.pixels(count, seed=1)
         assert pixels.shape == (drawn, 2, 2, 1)
         assert len(np.unique(pixels[:, 0, 0, 0])) == drawn
+
+
+def test_one_heldout_example_has_no_standard_error():
+    image = levels(8, 5, 1)
+    parts = split(image[None], patch=4)
+    says = "held-out part has 1 example, but a standard error needs 2; give more or larger images"
+    with pytest.raises(ValueError, match=says):
+        prepare(parts, 4, seed=0)
+    assert len(prepare(split(image[None], patch=2), 2, seed=0).dataset.heldout) == 2
+
+
+@pytest.mark.parametrize(("count", "heldout"), [(10, 2), (11, 2), (19, 2), (20, 2), (30, 3)])
+def test_whole_images_that_can_be_split_can_be_measured(count, heldout):
+    images = levels(count, 4, 4, 1)
+    data = prepare(split(images), None, seed=0)
+    assert (data.patches, len(data.dataset.heldout)) == (count - heldout, heldout)
+    assert len(prepare(split(images), None, seed=0, heldout=2).dataset.heldout) == 2
+    with pytest.raises(ValueError, match=f"at most the {heldout} that there are"):
+        prepare(split(images), None, seed=0, heldout=heldout + 1)
+
+
+def test_components_that_never_vary_are_counted():
+    train = RNG.normal(size=(20, 4, 3, 3)).astype(np.float32)
+    train[:, 0, 1, 2] = 0.5
+    train[:, 3] = -1
+    assert prepare(Images(train, train), None, seed=0).constant_components == 1 + 3 * 3
+    train[-1, 0, 1, 2] = 0.25  # varies once
+    assert prepare(Images(train, train), None, seed=0).constant_components == 3 * 3
+    # Patches lie everywhere, and noise makes levels vary.
+    square = RNG.normal(size=(20, 5, 5, 3)).astype(np.float32)
+    assert prepare(Images(square, square), 2, seed=0).constant_components == 0
+    black = np.concatenate([levels(20, 4, 3, 3), np.zeros((20, 1, 3, 3), np.uint8)], axis=1)
+    assert prepare(Images(black, black), None, seed=0).constant_components == 0
 
 
 def test_too_many_pixels_are_refused(monkeypatch):

@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from real_data import PREPARED, needs_cifar10, needs_mnist
 
 from dpm_jax.data import prepared
 
 array_record = pytest.importorskip("array_record.python.array_record_module")
 tfds = pytest.importorskip("tensorflow_datasets")
-
-BESIDE = Path(__file__).parents[3] / "shared" / "data" / "tensorflow_datasets"
-REAL = Path(os.environ.get("DPM_JAX_TEST_DATA", BESIDE))
-
-
-def needs(name):
-    return pytest.mark.skipif(
-        not (REAL / name).is_dir(),
-        reason=f"no prepared {name} in {REAL}; set DPM_JAX_TEST_DATA to a folder that has it",
-    )
 
 
 def encoded(image: np.ndarray) -> bytes:
@@ -110,9 +100,9 @@ def test_a_prepared_folder_is_read(tmp_path, monkeypatch, capfd, name):
     assert capfd.readouterr() == ("", "")
 
 
-@needs("mnist")
+@needs_mnist
 def test_part_of_mnist():
-    builder = prepared._prepared("mnist", REAL)
+    builder = prepared._prepared("mnist", PREPARED)
     assert {k: v.num_examples for k, v in builder.info.splits.items()} == {
         "train": 60_000,
         "test": 10_000,
@@ -124,10 +114,10 @@ def test_part_of_mnist():
     assert images[:, 6:22, 6:22].max((1, 2, 3)).min() > 200
 
 
-@needs("mnist")
+@needs_mnist
 @pytest.mark.slow
 def test_all_of_mnist():
-    data = prepared.load("mnist", REAL)
+    data = prepared.load("mnist", PREPARED)
     assert data.train.shape == (60_000, 28, 28, 1)
     assert data.heldout.shape == (10_000, 28, 28, 1)
     # Known of the training set: 0.1307 and 0.3081 of 255.
@@ -135,9 +125,9 @@ def test_all_of_mnist():
     assert data.train.std() == pytest.approx(78.5675, abs=1e-3)
 
 
-@needs("cifar10")
+@needs_cifar10
 def test_part_of_cifar10():
-    builder = prepared._prepared("cifar10", REAL)
+    builder = prepared._prepared("cifar10", PREPARED)
     images = prepared._read(builder, "test[:300]", (32, 32, 3), "cifar10")
     assert images.shape == (300, 32, 32, 3)
     # Blue is the darkest channel on the average, and neighbours are alike.

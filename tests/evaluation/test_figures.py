@@ -3,32 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image, ImageSequence
 
 from dpm_jax.evaluation import figures
-
-GRID = np.stack(np.meshgrid(*[np.linspace(-2.5, 2.5, 9)] * 2), axis=-1)
-
-
-def clouds(count=50, seed=0):
-    return dict(
-        zip((0, 20, 40), np.random.default_rng(seed).normal(size=(3, count, 2)), strict=True)
-    )
-
-
-def rasters():
-    return np.random.default_rng(0).integers(2, size=(3, 60, 20)).astype(float)
-
-
-def inward():
-    return {t: (GRID, -scale * GRID) for t, scale in ((2, 1e-4), (20, 1e-2), (40, 0.4))}
-
-
-def roll():
-    return figures.swiss_roll(clouds(2000), clouds(2000, seed=1), inward())
-
-
-def beat():
-    return figures.heartbeat(*rasters())
+from dpm_jax.scaling import Unit
 
 
 def rates():
@@ -50,101 +29,7 @@ def progress():
     return figures.training(records([-28_000.0, *np.linspace(-9, -1, 29)]), limit=-0.9)
 
 
-def answers():
-    exact, estimate = np.array([0.7, 0.3, 0, 0, 0]), np.array([0.6, 0.35, 0.05, 0, 0])
-    one = {"exact": exact, "estimate": estimate, "estimate_se": 0.1 * estimate}
-    one |= {"unweighted": np.full(5, 0.2), "trajectories": 10_000, "effective": 1234.5}
-    return {"five zeros": one, "one period": one}
-
-
-def phases():
-    return figures.phase_posteriors(answers())
-
-
-def given_one():
-    rng, grid = np.random.default_rng(0), np.linspace(-2, 2, 401)
-    weight = rng.uniform(size=500)
-    density = np.exp(-0.5 * (grid / 0.3) ** 2) / 0.3 / np.sqrt(2 * np.pi)
-    return figures.conditional(
-        0.3 * rng.normal(size=500), weight / weight.sum(), grid, density, known=0.3
-    )
-
-
-ALL = [roll, beat, rates, bits, progress, phases, given_one]
-
-
-def test_phase_posteriors_draw_every_question():
-    axes = phases().axes
-    assert [a.get_title().split("\n")[0] for a in axes] == ["five zeros", "one period"]
-    assert axes[0].get_title().endswith("10,000 samples worth 1,234")
-    said = answers()["five zeros"]
-    np.testing.assert_array_equal([bar.get_height() for bar in axes[0].patches], said["exact"])
-    drawn = [line.get_ydata() for line in axes[0].lines if len(line.get_ydata()) == 5]
-    np.testing.assert_array_equal(drawn[0], said["unweighted"])
-    np.testing.assert_array_equal(drawn[1], said["estimate"])
-
-
-def test_conditional_draws_densities():
-    (axes,) = given_one().axes
-    for steps in axes.patches:
-        heights, edges, _ = steps.get_data()
-        assert heights @ np.diff(edges) == pytest.approx(1)
-    weighted, plain = (steps.get_data().values for steps in axes.patches)
-    assert not np.array_equal(weighted, plain)
-    assert axes.lines[0].get_ydata().max() == pytest.approx(1 / 0.3 / np.sqrt(2 * np.pi))
-
-
-def test_roll_draws_the_states_by_t():
-    forward, reverse = clouds(), clouds(seed=1)
-    axes = figures.swiss_roll(forward, reverse, inward()).axes
-    assert len(axes) == 9
-    assert [a.get_title() for a in axes[:6]] == ["t = 0", "t = 20", "t = 40"] * 2
-    for drawn, x in zip(axes, [*forward.values(), *reverse.values()], strict=False):
-        np.testing.assert_array_equal(drawn.lines[0].get_xydata(), x)
-    assert {(*a.get_xlim(), *a.get_ylim(), a.get_aspect()) for a in axes} == {(-3, 3, -3, 3, 1.0)}
-
-
-def test_roll_prints_the_scale_of_the_arrows_it_stretches():
-    axes = figures.swiss_roll(clouds(), clouds(), inward()).axes[6:]
-    corner = np.hypot(2.5, 2.5)
-    for drawn, (t, length) in zip(axes, [(2, 1e-4), (20, 1e-2), (40, 0.4)], strict=True):
-        assert drawn.get_title() == f"t = {t}, longest arrow {length * corner:.2g}"
-        arrows = drawn.collections[0]
-        assert length * corner / arrows.scale == pytest.approx(figures.ARROW * 5 / 8)
-        np.testing.assert_allclose(arrows.U, -length * GRID[..., 0].ravel())
-
-
-def test_roll_without_drift_is_drawn():
-    still = {t: (GRID, np.zeros_like(GRID)) for t in (2, 20, 40)}
-    figure = figures.swiss_roll(clouds(), clouds(), still)
-    assert figure.axes[-1].get_title() == "t = 40, longest arrow 0"
-    assert figure._repr_png_()
-
-
-def test_roll_refuses_panels_that_do_not_match():
-    reverse = {t + 1: x for t, x in clouds().items()}
-    with pytest.raises(ValueError, match="must have the same t"):
-        figures.swiss_roll(clouds(), reverse, inward())
-
-
-def test_roll_of_a_short_diffusion_has_fewer_drift_panels():
-    fields = dict(list(inward().items())[:1])
-    drawn = figures.swiss_roll(clouds(), clouds(), fields)
-    assert [axes.get_visible() for axes in drawn.axes] == [True] * 7 + [False] * 2
-
-
-def test_heartbeat_shows_the_first_sequences():
-    panels = rasters()
-    axes = figures.heartbeat(*panels).axes
-    assert len(axes) == 3
-    assert (axes[0].get_ylabel(), axes[0].get_xlabel()) == ("sequence", "bin")
-    for drawn, x in zip(axes, panels, strict=True):
-        np.testing.assert_array_equal(drawn.images[0].get_array(), x[: figures.SEQUENCES])
-
-
-def test_heartbeat_draws_fewer_sequences_than_it_has_room_for():
-    axes = figures.heartbeat(*[np.eye(5, 20)] * 3).axes
-    assert axes[0].images[0].get_array().shape == (5, 20)
+ALL = [rates, bits, progress]
 
 
 def test_schedules_drop_the_infinite_log_snr_only():
@@ -159,11 +44,6 @@ def test_schedules_drop_the_infinite_log_snr_only():
     assert rates.get_yscale() == "log"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["fixed: ends at 1", "flat"]
-
-
-def test_log_snr_of_tiny_rates_is_exact():
-    # 1 - ᾱ_1 = β_1, which 1 - exp(log ᾱ) would round to zero
-    assert figures._log_snr(np.array([1e-17]))[0] == pytest.approx(17 * np.log(10))
 
 
 def test_bits_say_their_sum_and_show_the_band():
@@ -203,6 +83,34 @@ def test_training_keeps_its_wild_start_off_the_axis():
     np.testing.assert_array_equal(norms.lines[0].get_ydata(), 1 / np.arange(1, 31))
 
 
+def test_training_shows_held_out_examples_in_the_unit_asked_for():
+    K = 784 * np.linspace(0.5, 1.5, 30)
+    measured = records(K)
+    for i, heldout in ((9, 0.7), (19, 1.1), (29, 1.9)):
+        measured[i]["heldout_K_bits"] = 784 * heldout
+    figure = figures.training(measured, limit=784 * 2.5, unit=Unit("bits per pixel", 784))
+    bounds = figure.axes[0]
+    batch, heldout, limit = bounds.lines
+    assert bounds.get_ylabel() == "K (bits per pixel)"
+    np.testing.assert_allclose(batch.get_ydata(), K / 784)
+    np.testing.assert_allclose(heldout.get_xydata(), [(9, 0.7), (19, 1.1), (29, 1.9)])
+    assert heldout.get_linestyle() == "None"
+    assert limit.get_ydata()[0] == pytest.approx(2.5)
+    low, high = bounds.get_ylim()
+    assert 0.3 < low < 0.6
+    assert 2.5 < high < 2.8
+    texts = [text.get_text() for text in bounds.get_legend().get_texts()]
+    assert texts == ["K of the batch", "K of held-out examples", "true limit"]
+
+
+def test_training_makes_room_for_held_out_examples_beyond_the_batches():
+    last = records([1.0, 2.0, 3.0])
+    last[-1]["heldout_K_bits"] = -5.0
+    low, high = figures.training(last).axes[0].get_ylim()
+    assert low < -5
+    assert high > 3
+
+
 @pytest.mark.parametrize("K", [[-1.0], [-2.0, -2.0]])
 def test_training_draws_short_and_constant_runs(K):
     figure = figures.training(records(K))
@@ -223,6 +131,91 @@ def test_saved_bytes_repeat_and_are_few(draw, tmp_path):
     assert len(saved) < 200_000
     assert not any(chunk in saved for chunk in (b"tEXt", b"iTXt", b"tIME"))
     assert saved == draw()._repr_png_()
+
+
+@pytest.mark.parametrize(("colours", "mode"), [(255, "P"), (256, "RGB"), (9000, "RGB")])
+def test_a_saved_figure_has_its_exact_colours(colours, mode, tmp_path):
+    rng = np.random.default_rng(0)
+    every = rng.permutation(np.indices((64, 64, 64)).reshape(3, -1).T * 4)[:colours]  # not white
+    shown = every[np.arange(100 * 110).reshape(100, 110) % colours].astype(np.uint8)
+    figure = figures.Drawing(figsize=(1, 1), dpi=figures.DPI)
+    figure.figimage(shown, 5, 10)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    buffer = np.asarray(canvas.buffer_rgba())[..., :3]
+    np.testing.assert_array_equal(buffer[10:110, 5:115], shown)
+    figures.save(figure, tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as saved:
+        assert saved.mode == mode
+        np.testing.assert_array_equal(saved.convert("RGB"), buffer)
+    np.testing.assert_array_equal(figures.pixels(figure), buffer)
+
+
+@pytest.mark.parametrize("draw", ALL)
+def test_a_figure_of_lines_is_saved_as_it_is_drawn(draw, tmp_path):
+    figure = draw()
+    figures.save(figure, tmp_path / "figure.png")
+    figure.set_dpi(figures.DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    with Image.open(tmp_path / "figure.png") as saved:
+        exact = np.asarray(canvas.buffer_rgba())[..., :3]
+        np.testing.assert_array_equal(saved.convert("RGB"), exact)
+
+
+def film(count=5, colours=200):
+    """Frames of so many colours each, no two alike."""
+    rng = np.random.default_rng(0)
+    palettes = rng.integers(256, size=(count, colours, 3), dtype=np.uint8)
+    return [palette[rng.integers(colours, size=(30, 40))] for palette in palettes]
+
+
+def read(path):
+    with Image.open(path) as saved:
+        assert saved.info["loop"] == 0  # for ever
+        stills = [(f.convert("RGB"), f.info["duration"]) for f in ImageSequence.Iterator(saved)]
+    return [np.asarray(still) for still, _ in stills], [duration for _, duration in stills]
+
+
+def test_an_animation_holds_every_frame_and_its_last_one_longer(tmp_path):
+    frames = film()
+    figures.save_gif(frames, tmp_path / "film.gif", seconds=0.5)
+    saved, milliseconds = read(tmp_path / "film.gif")
+    np.testing.assert_array_equal(saved, frames)
+    assert milliseconds == [100] * 4 + [2100]
+    once = (tmp_path / "film.gif").read_bytes()
+    figures.save_gif(frames, tmp_path / "film.gif", seconds=0.5)
+    assert (tmp_path / "film.gif").read_bytes() == once
+
+
+def test_an_animation_of_many_colours_is_near(tmp_path):
+    ramp = np.indices((30, 40)).sum(0)
+    frames = [np.stack([3 * ramp, 255 - 3 * ramp, 5 * i + ramp], -1) for i in range(3)]
+    frames = [(f + np.random.default_rng(0).integers(3, size=f.shape)) % 256 for f in frames]
+    figures.save_gif([f.astype(np.uint8) for f in frames], tmp_path / "film.gif", seconds=1.0)
+    saved, _ = read(tmp_path / "film.gif")
+    assert max(np.sqrt(((a - b) ** 2.0).mean()) for a, b in zip(saved, frames, strict=True)) < 4
+
+
+def test_an_animation_that_stands_still_lasts_as_long(tmp_path):
+    frames = film(2)
+    figures.save_gif([frames[0], frames[0], frames[1]], tmp_path / "film.gif", seconds=0.3)
+    assert sum(read(tmp_path / "film.gif")[1]) == 2300
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "seconds", "message"),
+    [
+        (film(), "film.png", 1.0, r"path must end in \.gif, got .*film\.png"),
+        (film(1), "film.gif", 1.0, "frames must be at least 2, got 1"),
+        ([*film(2), film(1)[0][1:]], "film.gif", 1.0, r"frames must have one shape, got \[\(29"),
+        (film(), "film.gif", 0.09, "seconds must be at least 0.1 for 5 frames, got 0.09"),
+    ],
+)
+def test_what_is_no_animation_is_refused(frames, name, seconds, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        figures.save_gif(frames, tmp_path / name, seconds=seconds)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_figure_drawn_twice_is_the_same():

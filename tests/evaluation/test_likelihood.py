@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpm_jax.evaluation.likelihood import estimate, evaluate, importance_weighted
-from dpm_jax.process import bind, init
 
 COUNT = 50
 MODELS = {
@@ -21,17 +20,11 @@ KEY = jax.random.key(3)
 
 
 def process(name):
-    """A process that is not the forward one: read-outs of random size."""
-    model = MODELS[name][0]
-    params = init(model, jax.random.key(0))
-    leaves, tree = jax.tree.flatten(params["network"])
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-    return partial(bind, model), params | {"network": jax.tree.unflatten(tree, noisy)}
+    return toys.random_process(MODELS[name][0])
 
 
 def bounds(name, **options):
-    return evaluate(*process(name), MODELS[name][1], KEY, progress=False, **options)
+    return evaluate(process(name), MODELS[name][1], KEY, progress=False, **options)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -53,14 +46,14 @@ def test_K_does_not_depend_on_the_chunk(whole, chunk):
 def test_an_example_has_its_own_noise_whatever_comes_after_it(whole):
     name, expected = whole
     data = MODELS[name][1][:10]
-    few = evaluate(*process(name), data, KEY, chunk=COUNT, progress=False)
+    few = evaluate(process(name), data, KEY, chunk=COUNT, progress=False)
     np.testing.assert_allclose(few.K, expected.K[:10], rtol=1e-5, atol=1e-5)
 
 
 def test_the_same_example_twice_has_two_draws_of_noise(whole):
     name, _ = whole
     data = np.repeat(MODELS[name][1][:1], 2, axis=0)
-    K = evaluate(*process(name), data, KEY, progress=False).K
+    K = evaluate(process(name), data, KEY, progress=False).K
     assert K[0] != K[1]
 
 
@@ -77,11 +70,26 @@ def test_the_terms_add_up_to_K(whole):
 
 def test_more_paths_raise_the_bound_in_the_mean(whole):
     name, found = whole
-    weigh = partial(importance_weighted, *process(name), MODELS[name][1], KEY, progress=False)
+    weigh = partial(importance_weighted, process(name), MODELS[name][1], KEY, progress=False)
     one, many = weigh(paths=1), weigh(paths=64)
     assert abs(estimate(one - found.K).mean) < 5 * estimate(one - found.K).se  # N = 1 is K
     assert estimate(many).mean > estimate(found.K).mean
     np.testing.assert_allclose(weigh(paths=64, chunk=9), many, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("reals", np.nan), ("bits", 0.5)])
+def test_examples_that_the_kernel_cannot_diffuse_are_refused(name, bad):
+    data = MODELS[name][1].copy()
+    data[-1, -1] = bad
+    with pytest.raises(ValueError, match=r"^examples must be"):
+        evaluate(process(name), data, KEY, progress=False)
+    with pytest.raises(ValueError, match=r"^examples must be"):
+        importance_weighted(process(name), data, KEY, paths=2, progress=False)
+
+
+def test_data_in_other_units_are_warned_of():
+    with pytest.warns(UserWarning, match=r"dpm_jax\.scaling\.fit"):
+        evaluate(process("reals"), 100 * MODELS["reals"][1], KEY, progress=False)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))

@@ -88,4 +88,4 @@ def test_without_folders_the_usage_is_said():
         [sys.executable, "-m", "dpm_jax.evaluation.table"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "usage: python -m dpm_jax.evaluation.table RUN_DIR...\n"
+    assert done.stderr == "usage: dpm table RUN...\n"

@@ -1,15 +1,15 @@
 """The scripts as a person runs them, and their modules without a process of their own."""
 
-import importlib
 import logging
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-from scripts import ROOT, Script
+from scripts import Script
 
-sys.path.insert(0, str(ROOT / "experiments"))
+from dpm_jax.experiments import registry, run
+from dpm_jax.experiments.base import Problem
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +44,13 @@ def refuse(monkeypatch, capsys, tmp_path):
     levels = {name: logging.getLogger(name).level for name in ("absl", "asyncio")}
     sigterm = signal.getsignal(signal.SIGTERM)
 
-    def refused(flags: str, name: str = "swiss_roll", workdir: Path = tmp_path / "run") -> str:
-        import harness
-
-        script = importlib.import_module(name)
-        words = ["experiments/script.py", *flags.split(), "--workdir", str(workdir)]
-        monkeypatch.setattr(sys, "argv", words)
+    def refused(
+        flags: str, name: str | Problem = "swiss_roll", workdir: Path | None = tmp_path / "run"
+    ) -> str:
+        problem = registry.problem(name) if isinstance(name, str) else name
+        place = [] if workdir is None else ["--workdir", str(workdir)]
         with pytest.raises(SystemExit) as stop:
-            harness.main(script.__doc__, script.PRESETS, script.build)
+            run.main(problem, [*flags.split(), *place])
         out, err = capsys.readouterr()
         assert stop.value.code == 2
         assert out == ""

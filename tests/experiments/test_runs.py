@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 import toys
-from scripts import ROOT, Script
+from scripts import Script
 
 from dpm_jax.training import metrics
 
@@ -58,7 +58,10 @@ def straight(swiss_roll: Script, tmp_path_factory) -> Path:
 
 def test_a_run_leaves_its_record_its_result_and_its_figures(straight):
     names = {p.name for p in straight.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "checkpoints", "result.json", "figures"}
+    assert names == {
+        *("config.json", "metrics.jsonl", "checkpoints", "result.json", "figures"),
+        *("model.npz", "samples.npz"),
+    }
     assert [r["step"] for r in metrics.read(straight / "metrics.jsonl")] == [*range(10, 301, 10)]
     assert any((straight / "figures").glob("*.png"))
     config = json.loads((straight / "config.json").read_text())
@@ -127,7 +130,10 @@ def test_a_signal_saves_and_the_printed_command_goes_on(swiss_roll, straight, tm
     code, _, err = swiss_roll.finish(swiss_roll.start([sys.executable, *words]))
     assert (code, err) == (0, f"{run}: going on from step {step}, to step 300")
     assert_same(run, straight)
-    assert len(list((run / "tensorboard").iterdir())) == 2
+    events = [p.read_bytes() for p in (run / "tensorboard").iterdir()]
+    assert len(events) == 3  # of both trainings, and the pictures
+    assert sum(b"swiss_roll" in e for e in events) == 1
+    assert sum(b"K_bits" in e for e in events) == 2
 
 
 def test_a_finished_run_is_only_evaluated_again_and_a_signal_then_loses_nothing(
@@ -213,18 +219,16 @@ def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(swiss_roll, strai
 
 
 TRAIN = """
-import importlib, sys
-sys.path.insert(0, sys.argv[1])
-import command_line
-import harness
+import sys
+from dpm_jax.experiments import command_line, registry
 from dpm_jax.training.folder import open_folder
 from dpm_jax.training.journal import Journal
 from dpm_jax.training.loop import fit
 
-script = importlib.import_module(sys.argv[2])
-config = command_line.parse("", script.PRESETS, sys.argv[3:])
-experiment = script.build(config)
-folder = open_folder(config.workdir, {"experiment": experiment.name}, resume=True, overwrite=False)
+problem = registry.problem(sys.argv[1])
+config = command_line.parse("", problem.presets["default"], sys.argv[2:])
+experiment = problem.build(config)
+folder = open_folder(config.workdir, {"experiment": problem.name}, resume=True, overwrite=False)
 fit(experiment.model, experiment.data.train, config, journal=Journal(folder), progress=False)
 """
 
@@ -236,7 +240,7 @@ def test_one_device_and_eight_learn_the_same(request, tmp_path, name):
 
     def train(run, devices):
         words = script.command(run, **flags, batch_size=64)[2:]
-        command = [sys.executable, "-c", TRAIN, str(ROOT / "experiments"), name, *words]
+        command = [sys.executable, "-c", TRAIN, name, *words]
         count = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         done = subprocess.run(command, env=script.environment | count, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

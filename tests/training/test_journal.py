@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,9 @@ import numpy as np
 import pytest
 import toys
 
+from dpm_jax.errors import TrainingStopped
 from dpm_jax.training import checkpoint, metrics
 from dpm_jax.training.checkpoint import Checkpoints
-from dpm_jax.training.errors import TrainingStopped
 from dpm_jax.training.folder import open_folder
 from dpm_jax.training.journal import Journal
 from dpm_jax.training.optimizer import make_optimizer
@@ -115,6 +116,54 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert (path / "unreadable_checkpoints/2").is_dir()
     journal.save(at_step(start, 2), 0.0)  # its place is free again
     assert journal.checkpoints.last_step == 2
+
+
+def tree(path):
+    """Every file below, with its bytes."""
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def wider(model):
+    """The same network with one more number in every read-out."""
+    return replace(model, network=toys.linear(model.kernel.channels + 1, model.event_shape))
+
+
+def deeper(model):
+    """The same network with a parameter of another name."""
+    start = model.network.init
+    network = model.network._replace(init=lambda key: start(key) | {"gain": jnp.ones(3)})
+    return replace(model, network=network)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (wider, r"\['network'\]\['offset'\] has shape \(4, 2, 2\), not \(4, 2, 3\)"),
+        (deeper, r"\['network'\]\['gain'\] has shape none, not \(3,\)"),
+    ],
+)
+def test_checkpoints_of_another_model_are_refused_and_stay(saved, tmp_path, caplog, change, named):
+    path = shutil.copytree(saved, tmp_path / "run")
+    before = tree(path)
+    optimizer = make_optimizer(toys.config())
+    other = initial_state(change(toys.reals()), optimizer, jax.random.key(0))
+    with pytest.raises(
+        ValueError, match=rf"^{path}: its checkpoints are of another model: {named}$"
+    ):
+        run(path).restore(other)
+    assert {k: v for k, v in tree(path).items() if k in before} == before
+    assert not (path / "unreadable_checkpoints").exists()
+    assert said_by_us(caplog) == []
+
+
+def test_a_damaged_checkpoint_before_another_models_is_set_aside_as_ever(saved, start, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "run")
+    DAMAGE["half"](path / "checkpoints/2/state/_METADATA")
+    other = initial_state(wider(toys.reals()), make_optimizer(toys.config()), jax.random.key(0))
+    with pytest.raises(ValueError, match="its checkpoints are of another model"):
+        run(path).restore(other)
+    assert (path / "unreadable_checkpoints/2").is_dir()
+    assert_equal(Checkpoints(path / "checkpoints").restore(start)[0], at_step(start, 1))
 
 
 def test_without_our_seal_orbax_decides(saved, start, tmp_path):
@@ -245,5 +294,5 @@ def test_on_a_full_disk_nothing_good_is_lost(small_disk, start):
 
 def test_a_folder_on_a_full_disk_is_one_line(small_disk):
     fill(small_disk)
-    with pytest.raises(ValueError, match=r"^workdir .* cannot be written: No space left on"):
+    with pytest.raises(ValueError, match=r"^workdir .* cannot be written: no space left on"):
         open_folder(small_disk / "run", {"experiment": "toy"}, resume=False, overwrite=False)

@@ -3,18 +3,23 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
 
+from dpm_jax import bound
+from dpm_jax.data.dataset import examples
+from dpm_jax.errors import Interrupted, TrainingStopped
+from dpm_jax.process import bind
 from dpm_jax.training import metrics
-from dpm_jax.training.errors import Interrupted, TrainingStopped
 from dpm_jax.training.folder import open_folder
 from dpm_jax.training.interrupts import interrupts
 from dpm_jax.training.journal import Journal
-from dpm_jax.training.loop import fit
+from dpm_jax.training.loop import Heldout, fit
 
 MODELS = {"reals": (toys.reals(), toys.real_data()), "bits": (toys.bits(), toys.bit_data())}
 
@@ -136,7 +141,7 @@ def test_a_whole_run_is_one_trace(tmp_path, resumed):
         traced.append(t)
         return model.network.apply(params, x, t)
 
-    counted = model._replace(network=model.network._replace(apply=apply))
+    counted = replace(model, network=model.network._replace(apply=apply))
     config = toys.config(steps=65, steps_per_dispatch=20)
     at = {}
     if resumed:
@@ -193,18 +198,81 @@ def test_training_works_off_the_main_thread():
 
 @pytest.mark.parametrize(("cut", "good"), [(0, "none"), (20, "step 20")])
 def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path, cut, good):
-    path, nowhere = tmp_path / "run", np.full_like(toys.real_data(), np.nan)
+    path, model = tmp_path / "run", toys.reals()
+    lost = model.network._replace(apply=lambda *args: np.nan * model.network.apply(*args))
     if cut:
         with pytest.raises(Interrupted):
             train(path, toys.config(), tell=interrupt_after(cut - 10))
     message = f"not finite at step {cut + 1}; last good checkpoint: {good}; try a smaller"
     with pytest.raises(TrainingStopped, match=message):
-        fit(toys.reals(), nowhere, toys.config(), journal=journal(path), progress=False)
+        fit(
+            replace(model, network=lost),
+            toys.real_data(),
+            toys.config(),
+            journal=journal(path),
+            progress=False,
+        )
     assert [r["step"] for r in metrics.read(path / "metrics.jsonl")] == [10, 20][: cut // 10]
     if cut:
         state, kept, _ = left_behind(path)
         assert kept == [10, 20]
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(
+    ("model", "bad", "message"),
+    [
+        ("reals", np.nan, "examples must be finite"),
+        ("bits", 0.5, r"examples must be bits, 0 or 1, got 0\.5"),
+    ],
+)
+def test_examples_that_the_kernel_cannot_diffuse_are_refused_before_training(
+    tmp_path, model, bad, message
+):
+    trained, data = MODELS[model]
+    data = data.copy()
+    data[-1, -1] = bad
+    opened = journal(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"^{message}"):
+        fit(trained, data, toys.config(), journal=opened, progress=False)
+    opened.close()
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+    assert list((tmp_path / "run/checkpoints").iterdir()) == []
+
+
+def test_what_a_batch_draws_is_checked_too():
+    def batch(data, key, size):
+        return examples(data, key, size) + 0.5
+
+    with pytest.raises(ValueError, match="examples must be bits"):
+        fit(*MODELS["bits"], toys.config(), batch=batch, progress=False)
+
+
+def test_a_fitted_process_is_that_of_the_averaged_parameters_and_can_be_traced(straight):
+    fitted = train(straight["reals"], toys.config())
+    model, data = MODELS["reals"]
+    again = bind(model, fitted.params)
+    jax.tree.map(np.testing.assert_array_equal, fitted.process, again)
+    # Steps t that are traced index its schedule and its read-outs.
+    x0, noise = jnp.asarray(data[:5]), jnp.zeros((toys.STEPS, 5, 2))
+    found = bound.all_steps_of_batch(fitted.process, x0, noise).K
+    np.testing.assert_allclose(found, bound.all_steps_of_batch(again, x0, noise).K, rtol=1e-6)
+
+
+def test_heldout_measurements_go_into_the_records(tmp_path):
+    seen = []
+
+    def measure(process):
+        seen.append(process)
+        return {"heldout_K_bits": 1.5}
+
+    opened, (model, data) = journal(tmp_path / "run"), MODELS["reals"]
+    heldout = Heldout(every=20, measure=measure)
+    fitted = fit(model, data, toys.config(), journal=opened, heldout=heldout, progress=False)
+    opened.close()
+    records = metrics.read(tmp_path / "run/metrics.jsonl")
+    assert [r["step"] for r in records if "heldout_K_bits" in r] == [20, 40]
+    jax.tree.map(np.testing.assert_array_equal, seen[-1].params, fitted.process.params)
 
 
 def test_examples_of_another_shape_are_refused():

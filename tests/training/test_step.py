@@ -11,13 +11,12 @@ import toys
 from reference import jit, standard_errors
 
 from dpm_jax import bound, models, process, schedule
-from dpm_jax.data.dataset import examples
-from dpm_jax.training.config import TrainConfig
+from dpm_jax.devices import data_mesh, replicate
+from dpm_jax.training import loop
 from dpm_jax.training.objective import batch_bound
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
-from dpm_jax.training.sharding import data_mesh, replicate
-from dpm_jax.training.state import TrainState, initial_state
-from dpm_jax.training.step import NEVER, TrainSteps, make_train_steps
+from dpm_jax.training.state import TrainState
+from dpm_jax.training.step import NEVER, TrainSteps
 
 
 class Run(NamedTuple):
@@ -30,22 +29,14 @@ class Run(NamedTuple):
         return jax.device_get(self.train_steps(placed, self.data, np.int32(count)))
 
 
-def prepare(
-    model: process.Model,
-    data: np.ndarray,
-    config: TrainConfig,
-    optimizer: optax.GradientTransformation,
-) -> Run:
-    mesh = data_mesh()
-    start = jax.device_get(initial_state(model, optimizer, jax.random.key(0)))
-    train_steps = make_train_steps(model, optimizer, config, mesh, jax.random.key(1), examples)
-    return Run(train_steps, start, replicate(jnp.asarray(data), mesh))
+def prepared() -> Run:
+    start, data, train_steps = loop.prepare(toys.reals(), toys.real_data(), toys.config())
+    return Run(train_steps, jax.device_get(start), data)
 
 
 @pytest.fixture(scope="module")
 def reals() -> Run:
-    config = toys.config()
-    return prepare(toys.reals(), toys.real_data(), config, make_optimizer(config))
+    return prepared()
 
 
 def test_forty_steps_raise_K_and_move_beta_but_not_beta_1(reals):
@@ -107,8 +98,9 @@ def test_data_that_are_not_finite_are_reported_at_their_step(reals):
     assert report.first_bad_step == 5
 
 
-def test_parameters_that_overflow_are_reported_even_where_the_loss_was_finite():
-    run = prepare(toys.reals(), toys.real_data(), toys.config(), optax.scale(float("inf")))
+def test_parameters_that_overflow_are_reported_even_where_the_loss_was_finite(monkeypatch):
+    monkeypatch.setattr(loop, "make_optimizer", lambda config: optax.scale(float("inf")))
+    run = prepared()
     state, report = run(run.start, 1)
     assert np.isfinite(report.metrics["loss"])
     assert report.first_bad_step == 1

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import fixed64, jit, product_law, states
+from reference import fixed64, jit, process_of, product_law, states
 
-from dpm_jax import perturb, schedule, trajectory
+from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.kernels.gaussian import Normal
-from dpm_jax.process import Process
+from dpm_jax.process import LEARNED, Process
+from dpm_jax.sampling import perturb, trajectory
 
 ACTIVITY, STEPS = 0.3, 4
 SAMPLES = 20_000
@@ -29,7 +30,7 @@ def random_bits() -> Process:
     def reverse(xt, t, c):
         return Bernoulli(kernel.step(xt, c.beta).logits + table[t - 1, xt.astype(int) @ place])
 
-    return Process(kernel, family.apply({}), reverse, learned_last_step=True)
+    return process_of(kernel, family.apply({}), reverse, (3,), LEARNED)
 
 
 def law_of_bits() -> list[np.ndarray]:
@@ -66,12 +67,12 @@ def linear_gaussian(steps=6, variance=((1.3, 0.7), (0.7, 0.7))):
         return Normal(A[t - 1] @ xt + b[t - 1], v[t - 1])
 
     rates = schedule.given(beta).apply({})
-    return Process(gaussian.KERNEL, rates, reverse, learned_last_step=True), p_mean, p_cov
+    return process_of(gaussian.KERNEL, rates, reverse, (2,), LEARNED), p_mean, p_cov
 
 
-def draws(process, shape, perturbation, count=SAMPLES, seed=0):
+def draws(process, perturbation, count=SAMPLES, seed=0):
     """Ends, normalised weights and the mean weight with its standard error."""
-    run = jit(jax.vmap(lambda k: trajectory.sample(process, shape, k, perturbation=perturbation)))
+    run = jit(jax.vmap(lambda k: trajectory.sample(process, k, perturbation=perturbation)))
     found = jax.device_get(run(jax.random.split(jax.random.key(seed), count)))
     weight = np.exp(np.asarray(found.log_weight, np.float64))
     return found.end, weight / weight.sum(), (weight.mean(), weight.std() / np.sqrt(count))
@@ -111,7 +112,7 @@ def of_entangled(x):
 )
 def test_weighted_bits_have_the_law_p_times_r(make, log_r, annealed):
     process = random_bits()
-    x, weight, (mean, error) = draws(process, (3,), make(process, annealed=annealed))
+    x, weight, (mean, error) = draws(process, make(process, annealed=annealed))
     law = np.linalg.multi_dot(law_of_bits()) * np.exp(log_r(STATES))
     assert abs(mean - law.sum()) < 5 * error
     is_state = (x[:, None] == STATES).all(-1)
@@ -123,7 +124,7 @@ def test_weighted_bits_have_the_law_p_times_r(make, log_r, annealed):
 
 def test_observed_bits_too_and_with_a_smaller_spread_of_weights():
     process, r = random_bits(), Bernoulli(jnp.array([1.5, -0.7, 0.0]))
-    x, weight, (mean, error) = draws(process, (3,), perturb.observed(process, r))
+    x, weight, (mean, error) = draws(process, perturb.observed(process, r))
     law = np.linalg.multi_dot(law_of_bits()) * np.exp(of_product(STATES))
     assert abs(mean - law.sum()) < 5 * error
     is_state = (x[:, None] == STATES).all(-1)
@@ -172,7 +173,7 @@ def test_weighted_unknown_bits_have_the_exact_conditional(bits):
     process, mask = random_bits(), np.array([True, False, True])
     value = np.array([bits[0], np.nan, bits[1]])
     perturbation = perturb.known(process, jnp.asarray(value, jnp.float32), jnp.asarray(mask))
-    x, weight, (mean, error) = draws(process, (3,), perturbation)
+    x, weight, (mean, error) = draws(process, perturbation)
     np.testing.assert_array_equal(x[:, mask], np.tile(value[mask], (SAMPLES, 1)))
     agree = (STATES[:, mask] == value[mask]).all(-1)
     p = np.linalg.multi_dot(law_of_bits()) * agree
@@ -188,7 +189,7 @@ def test_constant_known_bits_are_weighted_by_the_whole_path():
     perturbation = perturb.known(
         process, jnp.asarray(bits, jnp.float32), jnp.asarray(mask), constant=True
     )
-    x, weight, (mean, error) = draws(process, (3,), perturbation)
+    x, weight, (mean, error) = draws(process, perturbation)
     np.testing.assert_array_equal(x[:, mask], np.tile(bits[mask], (SAMPLES, 1)))
     agree = (STATES[:, mask] == bits[mask]).all(-1)
     p, *steps = law_of_bits()
@@ -202,7 +203,7 @@ def test_constant_known_bits_are_weighted_by_the_whole_path():
 def test_weighted_normals_have_the_exact_conditional():
     process, mean, cov = linear_gaussian()
     value, mask = jnp.array([1.1, np.nan]), jnp.array([True, False])
-    x, weight, (evidence, error) = draws(process, (2,), perturb.known(process, value, mask))
+    x, weight, (evidence, error) = draws(process, perturb.known(process, value, mask))
     assert (x[:, 0] == np.float32(1.1)).all()
     centre = mean[1] + cov[1, 0] / cov[0, 0] * (1.1 - mean[0])
     variance = cov[1, 1] - cov[1, 0] ** 2 / cov[0, 0]
@@ -226,7 +227,7 @@ def test_weighted_denoising_is_the_product_of_normals(form, annealed):
         perturbation = perturb.product(process, r, annealed=annealed)
     else:
         perturbation = perturb.smooth(process, lambda x: gaussian.log_prob(r, x), annealed=annealed)
-    x, weight, (evidence, error) = draws(process, (2,), perturbation)
+    x, weight, (evidence, error) = draws(process, perturbation)
     gain = cov @ np.linalg.inv(cov + s2 * np.eye(2))
     x, centre, posterior = x.astype(np.float64), mean + gain @ (y - mean), cov - gain @ cov
     assert (errors(x, weight, centre) < 5).all()
@@ -238,12 +239,13 @@ def test_weighted_denoising_is_the_product_of_normals(form, annealed):
     assert error < 0.03 * evidence
 
 
-PROCESSES = {"bits": (random_bits, 3), "normals": (lambda: linear_gaussian()[0], 2)}
+PROCESSES = {"bits": random_bits, "normals": lambda: linear_gaussian()[0]}
 
 
 @pytest.mark.parametrize("make", PROCESSES.values(), ids=PROCESSES)
 def test_no_r_changes_nothing(make):
-    process, shape = make[0](), (make[1],)
+    process = make()
+    shape = process.event_shape
     nothing_known = jnp.zeros(shape, bool)
     ones = [
         perturb.nothing(process),
@@ -253,9 +255,9 @@ def test_no_r_changes_nothing(make):
     ]
 
     def ends(key):
-        found = [trajectory.sample(process, shape, key, keep=(2,))]
+        found = [trajectory.sample(process, key, keep=(2,))]
         for one in ones:
-            found.append(trajectory.sample(process, shape, key, keep=(2,), perturbation=one))
+            found.append(trajectory.sample(process, key, keep=(2,), perturbation=one))
         return jax.tree.map(lambda *a: jnp.stack(a), *found)
 
     found = jit(jax.vmap(ends))(jax.random.split(jax.random.key(1), 100))
@@ -267,12 +269,13 @@ def test_no_r_changes_nothing(make):
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize("make", PROCESSES.values(), ids=PROCESSES)
 def test_known_components_are_the_same_bits_and_the_others_vary(make, constant):
-    process, size = make[0](), make[1]
+    process = make()
+    (size,) = process.event_shape
     mask = jnp.arange(size) == 1
     value = jnp.where(mask, 1 / 3 if size == 2 else 1.0, jnp.nan)
     keep = (process.schedule.steps, 1, 0)
     perturbation = perturb.known(process, value, mask, constant=constant)
-    sample = partial(trajectory.sample, process, (size,), keep=keep, perturbation=perturbation)
+    sample = partial(trajectory.sample, process, keep=keep, perturbation=perturbation)
     end, kept, log_weight = jit(jax.vmap(lambda k: sample(k)))(
         jax.random.split(jax.random.key(2), 100)
     )
@@ -287,10 +290,10 @@ def test_known_components_are_the_same_bits_and_the_others_vary(make, constant):
 def test_known_path_is_the_forward_process():
     # With everything known, the weight's target is p(value) itself; the path has q's marginals.
     kernel, rates = gaussian.KERNEL, fixed64(5)
-    process = Process(kernel, rates, lambda x, t, c: kernel.step(x, c.beta))
+    process = process_of(kernel, rates, lambda x, t, c: kernel.step(x, c.beta), (1,))
     value = jnp.array([1.5])
     perturbation = perturb.known(process, value, jnp.ones(1, bool))
-    sample = partial(trajectory.sample, process, (1,), keep=(5, 3, 1), perturbation=perturbation)
+    sample = partial(trajectory.sample, process, keep=(5, 3, 1), perturbation=perturbation)
     found = jit(jax.vmap(lambda k: sample(k)))(jax.random.split(jax.random.key(3), 5_000))
     for i, alpha_bar in enumerate((0.0, 0.4, 0.8)):
         x = np.asarray(found.kept[:, i, 0])
@@ -305,7 +308,9 @@ def test_known_path_is_the_forward_process():
 @pytest.mark.parametrize("annealed", [False, True])
 def test_gaussian_r_is_the_closed_form_at_every_step(annealed):
     steps, v, s2, y = 5, 0.3, 0.5, 2.0
-    process = Process(gaussian.KERNEL, fixed64(steps), lambda x, t, c: gaussian.step(x, c.beta))
+    process = process_of(
+        gaussian.KERNEL, fixed64(steps), lambda x, t, c: gaussian.step(x, c.beta), (1,)
+    )
     p, r = Normal(jnp.array([0.4]), jnp.array([v])), Normal(jnp.array([y]), jnp.array([s2]))
     product = perturb.product(process, r, annealed=annealed)
     smooth = perturb.smooth(process, partial(gaussian.log_prob, r), annealed=annealed)
@@ -336,7 +341,7 @@ def test_one_trace_for_all_values_and_keys():
             traces.append(1)
             return -jnp.sum((x - y) ** 2)
 
-        return trajectory.sample(process, (2,), key, perturbation=perturb.smooth(process, log_r))
+        return trajectory.sample(process, key, perturbation=perturb.smooth(process, log_r))
 
     one = run(jax.random.key(0), jnp.zeros(2))
     first = len(traces)

@@ -1,4 +1,4 @@
-"""The toy data: the laws they promise, and that training and held-out examples differ."""
+"""The toy laws: the moments they promise, and that training and held-out examples differ."""
 
 from functools import cache
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from reference import standard_errors
 
-from dpm_jax.data import heartbeat, swiss_roll
+from dpm_jax.laws import heartbeat
+from dpm_jax.laws.swiss_roll import roll as swiss_roll
 
 law = cache(swiss_roll.law)
 

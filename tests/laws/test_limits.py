@@ -9,8 +9,9 @@ import pytest
 from reference import standard_errors
 
 from dpm_jax import bound
-from dpm_jax.data import swiss_roll
-from dpm_jax.limits import swiss_roll as limits
+from dpm_jax.laws.swiss_roll import limits
+from dpm_jax.laws.swiss_roll import roll as swiss_roll
+from dpm_jax.process import LAST_STEPS, LEARNED
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import at, fixed, given
 
@@ -127,8 +128,8 @@ def test_exact_reverse_has_the_moments_of_a_dense_sum(noise, t):
     expected = STEEP[t - 1] * (1 - before) / (1 - alpha_bar) + a**2 * variance
 
     step = jnp.asarray(t)
-    reverse, c = limits.exact_reverse(roll), at(schedule, step)
-    found = jax.vmap(lambda x: reverse(x, step, c))(jnp.asarray(xt))
+    process, c = limits.exact_process(roll, schedule), at(schedule, step)
+    found = jax.vmap(lambda x: process.reverse(x, step, c))(jnp.asarray(xt))
     # In units of the step's own width: what a KL sees.
     assert (np.abs(found.mean - (a * mean + b * xt)) < 2e-3 * np.sqrt(expected)).all()
     np.testing.assert_allclose(found.variance, expected, rtol=2e-3)
@@ -145,7 +146,8 @@ def test_exact_reverse_has_the_moments_of_weighted_samples():
     beta = STEEP[t - 1]
     weights = np.exp(-((xt - np.sqrt(1 - beta) * x) ** 2).sum(-1) / (2 * beta))
     step = jnp.asarray(t)
-    p = limits.exact_reverse(roll)(jnp.asarray(xt), step, at(schedule, step))
+    process = limits.exact_process(roll, schedule)
+    p = process.reverse(jnp.asarray(xt), step, at(schedule, step))
     # Σ w (f - E f) is 0 in the mean where E f is right.
     deviation = x - np.asarray(p.mean)
     assert (standard_errors(weights[:, None] * deviation, 0) < 5).all()
@@ -163,13 +165,13 @@ def bounds_of(process, x0, seed):
     return jax.jit(lambda x, k: jax.lax.map(lambda a: of_one(*a), (x, k), batch_size=100))(x0, keys)
 
 
-@pytest.mark.parametrize("learned_last_step", [False, True])
-def test_the_exact_process_attains_the_ceiling(learned_last_step):
+@pytest.mark.parametrize("last_step", LAST_STEPS.values(), ids=LAST_STEPS)
+def test_the_exact_process_attains_the_ceiling(last_step):
     roll, schedule = swiss_roll.law(0.25), given(even(8, 1e-4, last=-2.0)).apply({})
-    process = limits.exact_process(roll, schedule, learned_last_step=learned_last_step)
+    process = limits.exact_process(roll, schedule, last_step=last_step)
     x0 = swiss_roll.sample(roll, 4000, np.random.default_rng(5))
     K = np.asarray(bounds_of(process, jnp.asarray(x0), 0).K, np.float64)
-    ceiling = limits.ceiling(roll, schedule, learned_last_step=learned_last_step)
+    ceiling = limits.ceiling(roll, schedule, last_step=last_step)
     # Against log q of the same points: most of K's spread is theirs.
     gap = (K - limits.log_density(roll, x0)) / NATS_PER_BIT
     assert standard_errors(gap, ceiling - limits.negative_entropy(roll) / NATS_PER_BIT) < 5
@@ -229,7 +231,7 @@ def test_ceilings_are_in_order():
     short, long = (given(even(steps, beta_1)).apply({}) for steps in (10, 40))
     found = [limits.ceiling(roll, s) for s in (short, long)]
     assert found[0] < found[1] < cap < L
-    assert found[1] < limits.ceiling(roll, long, learned_last_step=True) < L
+    assert found[1] < limits.ceiling(roll, long, last_step=LEARNED) < L
     assert limits.ceiling(roll, fixed(40).apply({})) < -3.2
 
 

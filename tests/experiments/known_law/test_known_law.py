@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import toys
 
 from dpm_jax.data.dataset import Dataset
-from dpm_jax.evaluation import report, toy_problem
-from dpm_jax.process import init
-from dpm_jax.training.loop import Fitted
+from dpm_jax.evaluation import report
+from dpm_jax.experiments.known_law import measure
+from dpm_jax.experiments.known_law.config import KnownLawConfig
+from dpm_jax.experiments.known_law.measure import Law
+from dpm_jax.process import bind, init
 
 # What the scripts add themselves: experiment, variant, seed, batch_size, preset.
 KEYS = {
@@ -29,9 +32,6 @@ KEYS = {
     "iw_samples",
     "true_limit_bits",
     "heldout_log_q_bits",
-    "steps",
-    "train_seconds",
-    "parameters",
     "device",
     "device_count",
     "versions",
@@ -45,36 +45,40 @@ def log_q(x):
     return nats.sum(-1) / np.log(2)
 
 
-@pytest.fixture(scope="module")
-def outcome():
+LAW = Law(true_limit_bits=1.0, log_q=log_q)
+DATA = Dataset(toys.real_data(100), toys.real_data(200))
+EFFORT = {"steps": 7, "train_seconds": 1.5, "parameters": 36}
+
+
+def measured(seed=0):
     model = toys.reals()
-    fitted = Fitted(init(model, jax.random.key(0)), steps=7, seconds=1.5, first_step_seconds=1.0)
-    return toy_problem.evaluate_model(
-        model,
-        fitted,
-        Dataset(toys.real_data(100), toys.real_data(200)),
-        log_q,
-        seed=0,
+    config = KnownLawConfig(
+        workdir=Path("unused"),
+        seed=seed,
+        heldout_examples=200,
         iw_examples=20,
         iw_samples=4,
         samples=30,
-        progress=False,
     )
+    process = bind(model, init(model, jax.random.key(0)))
+    return measure.measure(config, LAW, DATA, process, progress=False)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return measured()
 
 
 @pytest.fixture(scope="module")
 def result(outcome):
-    found = toy_problem.result(outcome, true_limit_bits=1.0)
-    return found | report.training(outcome.fitted) | report.machine()
+    return measure.numbers(outcome, LAW) | EFFORT | report.machine()
 
 
 def test_every_number_that_a_result_owes_is_there(result):
     assert result.keys() >= KEYS
     assert json.loads(json.dumps(result)) == result
     assert (result["train_examples"], result["heldout_examples"]) == (100, 200)
-    assert (result["steps"], result["train_seconds"]) == (7, 1.5)
     assert (result["iw_examples"], result["iw_samples"]) == (20, 4)
-    assert result["parameters"] == 2 * toys.STEPS * 2 * 2 + toys.STEPS  # slopes, offsets, β
 
 
 def test_the_numbers_are_those_of_the_examples(result, outcome):
@@ -100,29 +104,32 @@ def test_samples_are_kept_at_three_times_and_the_last_is_the_prior(outcome):
 
 
 def test_evaluation_repeats_with_its_seed_and_changes_with_another(outcome):
-    def again(seed):
-        return toy_problem.evaluate_model(
-            outcome.model,
-            outcome.fitted,
-            outcome.data,
-            log_q,
-            seed=seed,
-            iw_examples=20,
-            iw_samples=4,
-            samples=30,
-            progress=False,
-        )
+    np.testing.assert_array_equal(measured(0).likelihood.K, outcome.likelihood.K)
+    assert not np.array_equal(measured(1).likelihood.K, outcome.likelihood.K)
 
-    np.testing.assert_array_equal(again(0).likelihood.K, outcome.likelihood.K)
-    assert not np.array_equal(again(1).likelihood.K, outcome.likelihood.K)
+
+def test_every_measurement_has_random_numbers_of_its_own():
+    of_two_seeds = [*measure.keys(3), *measure.keys(4)]
+    drawn = np.stack([jax.random.key_data(key) for key in of_two_seeds])
+    assert len(np.unique(drawn, axis=0)) == 2 * len(measure.Keys._fields)
+
+
+def test_what_is_watched_in_training_is_held_out_K(outcome):
+    few = Dataset(DATA.train, DATA.heldout[: measure.WATCHED])
+    seen = measure.watch(few, 0, outcome.process)
+    assert seen == pytest.approx(outcome.likelihood.K.mean(), abs=1e-4)
 
 
 def test_the_summary_says_both_gaps_and_the_papers_numbers(result):
-    said = toy_problem.summary(result | {"experiment": "swiss_roll", "variant": ", noise 0.25"})
+    found = result | {"experiment": "swiss_roll", "variant": ", noise 0.25"}
+    lines = measure.summary(found)
+    assert max(map(len, lines)) < 80
+    said = "\n".join(lines)
     for number in ("K_bits", "heldout_log_q_bits", "log_q_minus_K_bits", "iw_bound_bits"):
         assert f"{result[number]:.4f}" in said
     assert f"{result['true_limit_minus_K_bits']:.4f}" in said
-    assert re.search(r"swiss roll, noise 0.25 .* 2\.35 +6\.45$", said)
+    assert re.search(r"swiss roll, noise 0.25\n", said)
+    assert re.search(r"K \(paper\) +2\.35\n +K − L_null \(paper\) +6\.45$", said)
 
 
 def test_the_machine_is_described_and_the_revision_is_this_repositorys():

@@ -1,24 +1,22 @@
 """Restored images: what is known stays, and a Gaussian's posterior is the one of the textbook."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 import toys
 
-from dpm_jax import reverse, schedule
-from dpm_jax.evaluation import restoration
+from dpm_jax import schedule
+from dpm_jax.experiments.images import restored
 from dpm_jax.kernels import gaussian
 from dpm_jax.process import Model, Process, bind, init
+from dpm_jax.reverse import bridge
 
 SHAPE = (4, 3, 1)
-FORM = reverse.PERTURBED_NORMAL
 MODEL = Model(
     gaussian.KERNEL,
     schedule.learned(toys.STEPS, 0.01),
-    toys.linear(FORM.channels, SHAPE),
-    FORM,
+    toys.linear(gaussian.KERNEL.channels, SHAPE),
+    bridge,
     SHAPE,
 )
 
@@ -31,15 +29,15 @@ def images():
 def test_known_pixels_are_bit_identical_and_unknown_ones_vary(images):
     mask = np.zeros(SHAPE, bool)
     mask[:, :1] = True
-    params, process = init(MODEL, jax.random.key(0)), partial(bind, MODEL)
-    draws = restoration.inpaint(process, params, images, mask, jax.random.key(1), draws=5)
+    process = bind(MODEL, init(MODEL, jax.random.key(0)))
+    draws = restored.inpainted(process, images, mask, jax.random.key(1), draws=5)
     assert draws.shape == (3, 5, *SHAPE)
     for draw in np.moveaxis(draws, 1, 0):
         np.testing.assert_array_equal(draw[:, mask], images[:, mask])
     assert (draws.std(1)[:, ~mask] > 0.1).all()
     # What lies under the hole is never looked at.
     hidden = np.where(mask, images, np.float32(np.nan))
-    again = restoration.inpaint(process, params, hidden, mask, jax.random.key(1), draws=5)
+    again = restored.inpainted(process, hidden, mask, jax.random.key(1), draws=5)
     np.testing.assert_array_equal(again, draws)
 
 
@@ -49,17 +47,15 @@ def test_denoising_of_the_prior_is_known(images, form, counts):
 
     A constant r counts twice near equilibrium, as if s² were half of what it is.
     """
-    family = schedule.given(np.full(400, 0.01))
+    rates = schedule.given(np.full(400, 0.01)).apply({})
 
-    def process(params):
-        def forward_kernel(xt, t, c):
-            return gaussian.step(xt, c.beta)
+    def forward_kernel(params, xt, t, c):
+        return gaussian.step(xt, c.beta)
 
-        return Process(gaussian.KERNEL, family.apply({}), forward_kernel)
-
+    process = Process(gaussian.KERNEL, rates, forward_kernel, SHAPE)
     std = 2.0
     variance = std**2 / counts
-    draws = restoration.denoise(process, {}, images, std, jax.random.key(2), draws=4000, form=form)
+    draws = restored.denoised(process, images, std, jax.random.key(2), draws=4000, form=form)
     expected = images / (1 + variance)
     # Monte Carlo's standard error is 0.9/√4000; steps of 0.01 add as much.
     np.testing.assert_allclose(draws.mean(1), expected, atol=5 * 0.9 / 4000**0.5)

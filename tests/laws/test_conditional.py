@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dpm_jax.data import swiss_roll
-from dpm_jax.limits.conditional import conditional
+from dpm_jax.laws.swiss_roll import roll as swiss_roll
+from dpm_jax.laws.swiss_roll.conditional import conditional
 
 
 @pytest.mark.parametrize("coordinate", [0, 1])

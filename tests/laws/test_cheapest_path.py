@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from dpm_jax.limits.schedules import cheapest_path
+from dpm_jax.laws.cheapest_path import cheapest_path
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
