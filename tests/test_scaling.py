@@ -52,5 +52,5 @@ def test_levels_outside_the_range_are_its_ends():
 
 
 def test_a_bound_is_quoted_in_its_unit():
-    assert scaling.PER_EXAMPLE.quote(-1.23456) == "-1.235 bits"
+    assert scaling.PER_EXAMPLE.quote(-1.23456) == "-1.235 bits per example"
     assert scaling.Unit("bits/pixel", 784).quote(784 * 1.5) == "1.500 bits/pixel"
