@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpm_jax.devices import in_chunks
@@ -20,6 +20,7 @@ def whole(function, *arrays, chunk):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), len(parts)
 
 
+@settings(max_examples=8)  # every one compiles a program
 @given(st.integers(1, 40), st.integers(1, 60))
 def test_all_rows_are_there_in_order_and_one_shape_is_compiled(count, chunk):
     x = np.random.default_rng(count).normal(size=(count, 2)).astype(np.float32)

@@ -115,6 +115,7 @@ def test_samples_are_those_of_the_run_in_data_units(dpm, beat, tmp_path):
     assert "out must be a new file" in err
 
 
+@pytest.mark.slow
 def test_a_picture_and_time_reversed(dpm, beat, tmp_path):
     assert dpm("sample", beat, "--out", tmp_path / "x.png", "--count", 20)[0] == 0
     assert dpm("sample", beat, "--out", tmp_path / "x.gif", "--count", 20)[0] == 0
@@ -132,6 +133,7 @@ def _frame(moving, index):
     return np.asarray(moving.convert("RGB")).astype(int)
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_beside_itself_by_the_command_of_its_experiment(dpm, beat, tmp_path):
     code, out, _ = dpm("evaluate", beat, "--samples", 30)
     assert code == 0

@@ -41,7 +41,9 @@ def test_known_pixels_are_bit_identical_and_unknown_ones_vary(images):
     np.testing.assert_array_equal(again, draws)
 
 
-@pytest.mark.parametrize(("form", "counts"), [("observed", 1), ("constant", 2)])
+@pytest.mark.parametrize(
+    ("form", "counts"), [pytest.param("observed", 1, marks=pytest.mark.slow), ("constant", 2)]
+)
 def test_denoising_of_the_prior_is_known(images, form, counts):
     """Of x_0 ~ N(0, I), y = x_0 + s ε leaves N(y/(1+s²), s²/(1+s²)).
 
