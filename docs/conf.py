@@ -32,6 +32,7 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False  # the signature has the types
 maximum_signature_line_length = 80
 smartquotes = False  # --flags keep both dashes
+suppress_warnings = ["ref.python"]  # every experiment has a Config, and a type says just that
 
 
 def before_napoleon(

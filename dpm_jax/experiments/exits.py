@@ -23,7 +23,8 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as stopped:
-        print(f"{str(stopped) or 'interrupted'}. Go on with:\n  {go_on()}", file=sys.stderr)
+        # On a line of its own: a progress bar may stand open on this one.
+        print(f"\n{str(stopped) or 'interrupted'}. Go on with:\n  {go_on()}", file=sys.stderr)
         sys.exit(130)
     except (Refused, TrainingStopped) as error:
         print(f"error: {error}", file=sys.stderr)
