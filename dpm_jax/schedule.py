@@ -53,7 +53,7 @@ class ScheduleFamily(NamedTuple):
 
 def at(schedule: Schedule, t: Step) -> Coefficients:
     """β_t, log ᾱ_t and log ᾱ_{t-1} of step t = 1..T, with ᾱ_0 = 1."""
-    beta = jnp.asarray(schedule.beta)  # a trained process holds NumPy, which no traced t indexes
+    beta = jnp.asarray(schedule.beta)  # a traced t cannot index NumPy's arrays
     from_zero = jnp.concatenate([jnp.zeros(1), schedule.log_alpha_bar])
     return Coefficients(beta[t - 1], from_zero[t], from_zero[t - 1])
 

@@ -5,8 +5,9 @@ compiled once for all processes that differ in numbers only.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -66,19 +67,11 @@ def evaluate(
     Raises:
         ValueError: if the kernel cannot diffuse the examples.
     """
-    process.kernel.check(examples)
     names = ("K", "K_eq14", "null", *BOUNDARY)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     step_kl = np.zeros(())
-    bounds = in_chunks(
-        partial(_bounds, process, times=times),
-        examples,
-        _keys(key, np.arange(len(examples))),
-        chunk=chunk,
-        label="held-out K",
-        progress=progress,
-    )
-    for values in bounds:
+    of_chunk = partial(_bounds, process, times=times)
+    for values in _by_example(of_chunk, process, examples, key, chunk, "held-out K", progress):
         # Summed at once: [n, T-1] of a long diffusion would not fit.
         step_kl = step_kl + values.pop("step_kl").sum(0, dtype=np.float64)
         for name in names:
@@ -107,16 +100,24 @@ def importance_weighted(
     Raises:
         ValueError: if the kernel cannot diffuse the examples.
     """
-    process.kernel.check(examples)
-    parts = in_chunks(
-        partial(_weighted, process, paths=paths),
-        examples,
-        _keys(key, np.arange(len(examples))),
-        chunk=chunk,
-        label="weighted paths",
-        progress=progress,
-    )
+    of_chunk = partial(_weighted, process, paths=paths)
+    parts = _by_example(of_chunk, process, examples, key, chunk, "weighted paths", progress)
     return np.concatenate(list(parts)).astype(np.float64) / NATS_PER_BIT
+
+
+def _by_example(
+    of_chunk: Callable[[Array, Array], Any],
+    process: Process,
+    examples: np.ndarray,
+    key: PRNGKey,
+    chunk: int,
+    label: str,
+    progress: bool,
+) -> Iterator[Any]:
+    """``of_chunk(x0, keys)`` over examples that the kernel can diffuse, a key for each."""
+    process.kernel.check(examples)
+    keys = _keys(key, np.arange(len(examples)))
+    return in_chunks(of_chunk, examples, keys, chunk=chunk, label=label, progress=progress)
 
 
 @jax.jit

@@ -103,13 +103,13 @@ def _write_samples(source: str, config: SampleConfig) -> None:
 
     from dpm_jax.evaluation import figures
     from dpm_jax.experiments import saved_run
-    from dpm_jax.sampling.draw import states
+    from dpm_jax.sampling.draw import chunk_of, states
 
     saved = saved_run.load(source)
     steps, count = saved.process.schedule.steps, config.count
     shown = FRAMES if config.out.suffix == ".gif" else 1
     keep = sorted({steps * i // shown for i in range(shown + 1)}, reverse=True)
-    key, chunk = jax.random.key(config.seed), max(16, count // 8)
+    key, chunk = jax.random.key(config.seed), chunk_of(count)
     drawn = states(saved.process, count, key, keep, chunk=chunk, progress=True)
     if config.out.suffix == ".npz":
         write_samples(config.out, saved.to_data(drawn[0]))

@@ -184,7 +184,7 @@ def _measure(
     }
     _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
     print("\n".join(experiment.summary(result)))
-    print(f"\nresult.json, model.npz, samples.npz and figures are in {folder.path}")
+    print(f"\nresult.json, samples.npz and figures are in {folder.path}")
 
 
 def _write(
@@ -205,10 +205,10 @@ def _write(
     if records:
         limit = result.get("true_limit_bits")
         pictures["training"] = figures.training(records, limit=limit, unit=experiment.unit)
-    for name, figure in pictures.items():
-        figures.save(figure, folder.figures / f"{name}.png")
+    drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}
+    for name, picture in drawn.items():
+        figures.save_pixels(picture, folder.figures / f"{name}.png")
     if tensorboard:
-        drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}
         metrics.add_pictures(folder.tensorboard, drawn, step=result["steps"])
     write_samples(folder.samples, experiment.units.to_data(measured.samples))
     write_whole(folder.result, json.dumps(result, indent=2) + "\n")

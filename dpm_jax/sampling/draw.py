@@ -23,6 +23,11 @@ It belongs to the compiled program: the same function again, not an equal one, i
 """
 
 
+def chunk_of(count: int) -> int:
+    """Draws at once: enough for the machine, few enough for a progress bar to move."""
+    return min(CHUNK, max(16, count // 8))
+
+
 def draw(
     process: Process,
     count: int,

@@ -21,7 +21,7 @@ from dpm_jax.experiments.images import restored
 from dpm_jax.experiments.images.config import ImageConfig
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.process import Process
-from dpm_jax.sampling.draw import draw, states
+from dpm_jax.sampling.draw import chunk_of, draw, states
 
 AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
 STATES = 6  # steps t of the figure of states
@@ -143,7 +143,7 @@ def sample(subject: Subject, count: int, key: PRNGKey) -> tuple[np.ndarray, dict
     process = subject.process
     steps = process.schedule.steps
     keep = sorted({round(steps * i / (STATES - 1)) for i in range(STATES)}, reverse=True)
-    chunk = min(restored.chunk_of(count), _chunk(process, 1))
+    chunk = min(chunk_of(count), _chunk(process, 1))
     drawn = states(process, count, key, keep, chunk=chunk, progress=True)
     shown = {t: subject.grey(x) for t, x in drawn.items()}
     pictures = {
@@ -159,7 +159,7 @@ def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
     if not count:
         return {}
     sample_key, validation_key = jax.random.split(key)
-    chunk = min(restored.chunk_of(count), _chunk(subject.process, 1))
+    chunk = min(chunk_of(count), _chunk(subject.process, 1))
     drawn = draw(subject.process, count, sample_key, chunk=chunk, progress=True)
     dataset = subject.data.dataset
     validation = np.asarray(

@@ -22,7 +22,7 @@ from dpm_jax.experiments.images import figures
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
 from dpm_jax.sampling import perturb
-from dpm_jax.sampling.draw import Perturb, multiplied
+from dpm_jax.sampling.draw import Perturb, chunk_of, multiplied
 from dpm_jax.sampling.perturb import Perturbation
 
 Images = Float[np.ndarray, "n height width channels"]
@@ -164,11 +164,6 @@ def denoised(
         return multiply(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
 
     return _several(process, gaussian, noisy, key, draws, "denoising", progress)
-
-
-def chunk_of(count: int) -> int:
-    """Images drawn at once: enough for the machine, few enough for a progress bar to move."""
-    return max(16, count // 8)
 
 
 def _several(
