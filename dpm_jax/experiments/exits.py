@@ -18,7 +18,7 @@ class Refused(Exception):
 
 @contextlib.contextmanager
 def exits(go_on: Callable[[], str]) -> Iterator[None]:
-    """The exit codes and the one line of every command; ``go_on`` tells how after a signal."""
+    """The exit codes and the one line of every command; ``go_on`` tells how once it is possible."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C
     try:
         yield
@@ -30,7 +30,7 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"error: {error}; put it right and go on with --resume", file=sys.stderr)
+        print(f"error: {error}; put it right and go on with: {go_on()}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -50,11 +50,13 @@ def again(words: Sequence[str], prog: str | None) -> str:
 
 
 def go_on(words: Sequence[str], prog: str | None) -> str:
-    """The command that goes on after a signal: with --resume, but an evaluation starts anew."""
-    if any(word.split("=")[0] == "--evaluate" for word in words):
-        return again(words, prog)
+    """The command that goes on with a run: with --resume, but an evaluation starts anew."""
+    given = {word.split("=")[0] for word in words}
     kept = [word for word in words if word not in ("--resume", "--overwrite")]
-    return again([*kept, "--resume"], prog)
+    if "--evaluate" not in given:
+        return again([*kept, "--resume"], prog)
+    # By default it takes a new folder, but one that was named has now been used.
+    return again([*kept, "--overwrite"] if "--workdir" in given else words, prog)
 
 
 def quiet_libraries() -> None:

@@ -10,14 +10,15 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments import command_line
 from dpm_jax.experiments.base import Experiment, Problem, RunConfig
-from dpm_jax.experiments.exits import exits, go_on, quiet_libraries, refusing
-from dpm_jax.training.folder import RunFolder, check_folder, check_same, open_folder
+from dpm_jax.experiments.exits import again, exits, go_on, quiet_libraries, refusing
+from dpm_jax.training.folder import RunFolder, check_folder, check_same, make_numbered, open_folder
 from dpm_jax.training.metrics import require_tensorboard
 
 if TYPE_CHECKING:
@@ -35,21 +36,29 @@ def main(problem: Problem, words: Sequence[str] | None = None, *, prog: str | No
     with 130 and the command to go on with after Ctrl-C or SIGTERM.
     """
     words = sys.argv[1:] if words is None else words
-    with exits(partial(go_on, words, prog)):
-        _prepare(problem, words, prog)()
+    ready = False
+    with exits(lambda: go_on(words, prog) if ready else again(words, prog)), ExitStack() as held:
+        run = _prepare(problem, words, prog, held)
+        ready = True
+        run()
 
 
-def _prepare(problem: Problem, words: Sequence[str], prog: str | None) -> Callable[[], None]:
-    """Everything that can refuse the input, quick checks first; returns the run itself."""
+def _prepare(
+    problem: Problem, words: Sequence[str], prog: str | None, held: ExitStack
+) -> Callable[[], None]:
+    """Everything that can refuse the input, quick checks first; returns the run itself.
+
+    What the run needs open is ``held``.
+    """
     with refusing():
         start = command_line.start(words)
         if start.evaluate is None:
-            return _prepare_training(problem, start.preset, words, prog)
-        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog)
+            return _prepare_training(problem, start.preset, words, prog, held)
+        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog, held)
 
 
 def _prepare_training(
-    problem: Problem, preset: str | None, words: Sequence[str], prog: str | None
+    problem: Problem, preset: str | None, words: Sequence[str], prog: str | None, held: ExitStack
 ) -> Callable[[], None]:
     default = command_line.preset(problem.presets, preset, partial(_accelerator, words))
     config = command_line.parse(problem.doc, default, words, prog=prog)
@@ -64,13 +73,13 @@ def _prepare_training(
 
     check_divides(config.batch_size, data_mesh())
     experiment = problem.build(config)
-    folder = open_folder(config.workdir, settings, **mode)
-    journal = Journal(folder, tensorboard=config.tensorboard)
+    folder = held.enter_context(closing(open_folder(config.workdir, settings, **mode)))
+    journal = held.enter_context(closing(Journal(folder, tensorboard=config.tensorboard)))
     return partial(_train, config, settings, experiment, folder, journal)
 
 
 def _prepare_evaluation(
-    problem: Problem, source: Path, words: Sequence[str], prog: str | None
+    problem: Problem, source: Path, words: Sequence[str], prog: str | None, held: ExitStack
 ) -> Callable[[], None]:
     from dpm_jax.experiments import saved_run
 
@@ -89,14 +98,20 @@ def _prepare_evaluation(
     check_folder(config.workdir, settings, **mode)
     quiet_libraries()
     experiment = problem.build(config)
-    folder = open_folder(config.workdir, settings, **mode)
+    workdir = config.workdir
+    if workdir == default.workdir:  # by now another evaluation may have taken it
+        workdir = make_numbered(partial(_evaluation, source))
+    folder = held.enter_context(closing(open_folder(workdir, settings, **mode)))
     return partial(_measure, config, settings, experiment, folder, run.process, run.effort)
+
+
+def _evaluation(source: Path, number: int) -> Path:
+    return source / "evaluation" / str(number)
 
 
 def _new_evaluation(source: Path) -> Path:
     """The first folder of the run's evaluations that is not there yet."""
-    evaluations = source / "evaluation"
-    return next(p for i in itertools.count(1) if not (p := evaluations / str(i)).exists())
+    return next(p for i in itertools.count(1) if not (p := _evaluation(source, i)).exists())
 
 
 def _check_apart(workdir: Path, source: Path) -> None:
@@ -137,18 +152,15 @@ def _train(
         where = "at step 0, with no checkpoint" if last is None else f"from step {last}"
         print(f"{folder.path}: going on {where}, to step {config.steps}", file=sys.stderr)
     data = experiment.data
-    try:
-        fitted = fit(
-            experiment.model,
-            data.train,
-            config,
-            batch=data.batch,
-            journal=journal,
-            unit=experiment.unit,
-            heldout=_heldout(config, experiment),
-        )
-    finally:
-        journal.close()
+    fitted = fit(
+        experiment.model,
+        data.train,
+        config,
+        batch=data.batch,
+        journal=journal,
+        unit=experiment.unit,
+        heldout=_heldout(config, experiment),
+    )
     effort = saved_run.save(folder, settings, fitted, experiment)
     _measure(config, settings, experiment, folder, fitted.process, effort)
 

@@ -2,41 +2,33 @@
 
 import io
 import json
-import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dpm_jax.errors import reason
+from dpm_jax.training import lock
+from dpm_jax.training.clearing import check_clearable, clear
+from dpm_jax.training.lock import Lock
 
-SCRATCH = "config.tmp"  # all that a crash before the first config.json can leave
-OWN = (
-    SCRATCH,
-    "metrics.jsonl",
-    "metrics.tmp",
-    "result.json",
-    "result.tmp",
-    "model.npz",
-    "model.tmp",
-    "samples.npz",
-    "samples.tmp",
-    "checkpoints",
-    "unreadable_checkpoints",
-    "tensorboard",
-    "figures",
-    "evaluation",
-    "config.json",  # last: a crash while clearing still leaves a run's folder
-)
+BEFORE = {"config.tmp", lock.NAME}  # all that a crash before the first config.json can leave
 
 Config = dict[str, Any]
 
 
 class RunFolder(NamedTuple):
-    """Paths inside a run's folder."""
+    """Paths inside a run's folder.
+
+    Attributes:
+        path: of the folder.
+        lock: what keeps other processes out; None where nothing is written.
+    """
 
     path: Path
+    lock: Lock | None = None
 
     @property
     def config(self) -> Path:
@@ -78,43 +70,74 @@ class RunFolder(NamedTuple):
         """Pictures."""
         return self.path / "figures"
 
+    def close(self) -> None:
+        """Let other processes in."""
+        if self.lock is not None:
+            self.lock.close()
+
 
 def open_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
-    """Make the folder ready for a run with this configuration.
+    """Make the folder ready for a run with this configuration, and keep other processes out.
+
+    They are let in by ``RunFolder.close``, by ``Journal.close``, or when this process ends.
 
     Raises:
         ValueError: if it is not writable, or ``check_folder`` refuses.
     """
     check_folder(path, config, resume=resume, overwrite=overwrite)
-    folder = RunFolder(path)
-    try:
+    with _writing(path), ExitStack() as undo:
         path.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(path, Lock(path))
+        undo.callback(folder.close)
+        # Again: another process may have come and gone before the lock was ours.
+        _check_inside(path, config, resume=resume, overwrite=overwrite)
         if overwrite:
-            _clear(path)
+            clear(path)
         if not folder.config.exists():
             write_whole(folder.config, json.dumps(config, indent=2) + "\n")
         folder.figures.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"workdir {path} cannot be written: {reason(error)}") from None
+        undo.pop_all()
     return folder
+
+
+def make_numbered(place: Callable[[int], Path]) -> Path:
+    """Make the first of the folders ``place(1)``, ``place(2)``, … that is not there yet.
+
+    Of two processes that ask at once, each gets its own.
+
+    Raises:
+        ValueError: if it cannot be made.
+    """
+    number = 1
+    while True:
+        with _writing(place(number)), suppress(FileExistsError):
+            place(number).mkdir(parents=True)
+            return place(number)
+        number += 1
 
 
 def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
     """Look, but touch nothing.
 
     Raises:
-        ValueError: if the folder is in use without ``resume`` or ``overwrite``, is not a run's
-            folder at all, or is resumed with another configuration.
+        ValueError: if another process holds the folder; if it holds a run, without ``resume`` or
+            ``overwrite``; if it is not a run's folder at all, cannot be cleared, or is resumed
+            with another configuration.
     """
     if resume and overwrite:
         raise ValueError("resume and overwrite exclude each other; give one of them")
+    lock.check_free(path)
+    _check_inside(path, config, resume=resume, overwrite=overwrite)
+
+
+def _check_inside(path: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
     try:
         names = {entry.name for entry in path.iterdir()}
     except FileNotFoundError:
         return
     except OSError as error:
         raise ValueError(f"workdir {path} cannot be read: {reason(error)}") from None
-    if not names - {SCRATCH}:
+    if not names - BEFORE:
         return
     try:
         saved = read_config(path)
@@ -129,6 +152,8 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
         )
     if resume:
         check_same(config, saved, path, "resume with the same value, or use another --workdir")
+    if overwrite:
+        check_clearable(path)
 
 
 def read_config(path: Path) -> Config:
@@ -171,11 +196,9 @@ def check_same(
             )
 
 
-def _clear(path: Path) -> None:
-    # Only what a run makes: a person's own files beside it stay.
-    for name in OWN:
-        entry = path / name
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"workdir {path} cannot be written: {reason(error)}") from None

@@ -21,6 +21,7 @@ class Journal:
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:
         if tensorboard:
             require_tensorboard()
+        self._folder = folder
         self._path = folder.metrics
         self._board = folder.tensorboard if tensorboard else None
         self._writer: MetricsWriter | None = None
@@ -44,10 +45,11 @@ class Journal:
         self.checkpoints.save(state, seconds)
 
     def close(self) -> None:
-        """Close both."""
+        """Close both, and let other processes into the folder."""
         if self._writer is not None:
             self._writer.close()
         self.checkpoints.close()
+        self._folder.close()
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

@@ -198,6 +198,11 @@ def test_the_resume_command_is_the_command_with_resume(monkeypatch):
     # An evaluation leaves nothing to go on from: it is made again.
     again = ["--evaluate", "a run", "--samples", "5"]
     assert exits.go_on(again, "dpm mnist") == "dpm mnist --evaluate 'a run' --samples 5"
+    # In a folder of its own it has begun already.
+    again = ["--evaluate", "a run", "--workdir=other"]
+    command = "dpm mnist --evaluate 'a run' --workdir=other --overwrite"
+    assert exits.go_on(again, "dpm mnist") == command
+    assert exits.go_on([*again, "--overwrite"], "dpm mnist") == command
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -140,7 +140,7 @@ def test_a_run_is_evaluated_beside_itself_by_the_command_of_its_experiment(dpm, 
     assert "binary heartbeat, T = 5" in out
     folder = beat / "evaluation" / "1"
     assert {p.name for p in folder.iterdir()} == {
-        *("config.json", "result.json", "samples.npz", "figures"),
+        *("config.json", "result.json", "samples.npz", "figures", "run.lock"),
     }
     with np.load(folder / "samples.npz") as archive:
         assert archive["samples"].shape == (30, 20)

@@ -60,7 +60,7 @@ def test_a_run_leaves_its_record_its_result_and_its_figures(straight):
     names = {p.name for p in straight.iterdir()}
     assert names == {
         *("config.json", "metrics.jsonl", "checkpoints", "result.json", "figures"),
-        *("model.npz", "samples.npz"),
+        *("model.npz", "samples.npz", "run.lock"),
     }
     assert [r["step"] for r in metrics.read(straight / "metrics.jsonl")] == [*range(10, 301, 10)]
     assert any((straight / "figures").glob("*.png"))

@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
-from dpm_jax.training import folder
+from dpm_jax.training import clearing
 from dpm_jax.training.folder import check_folder, open_folder
 
 CONFIG = {"experiment": "toy", "steps": 40, "hidden": [8, 8]}
@@ -65,7 +66,7 @@ def test_resume_keeps_everything(used):
 
 def test_overwrite_removes_the_run_and_leaves_a_persons_files(used):
     open_folder(used, CONFIG | {"steps": 50}, **OVERWRITE)
-    assert {p.name for p in used.iterdir()} == {"config.json", "figures", "notes.txt"}
+    assert {p.name for p in used.iterdir()} == {"config.json", "figures", "notes.txt", "run.lock"}
     assert json.loads((used / "config.json").read_text())["steps"] == 50
 
 
@@ -115,11 +116,70 @@ def test_a_crash_while_clearing_leaves_a_folder_that_can_be_overwritten(used, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder.shutil, "rmtree", crash)
+        patch.setattr(clearing.shutil, "rmtree", crash)
         with pytest.raises(KeyboardInterrupt):
             open_folder(used, CONFIG, **OVERWRITE)
     open_folder(used, CONFIG, **OVERWRITE)
     assert not (used / "checkpoints").exists()
+
+
+LINK, FILE, DIRECTORY = "link", "file", "folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("figures", LINK, "is not a plain folder"),
+        ("checkpoints", LINK, "is not a plain folder"),
+        ("checkpoints", FILE, "is not a plain folder"),
+        ("result.json", DIRECTORY, "is not a plain file"),
+        ("model.npz", LINK, "is not a plain file"),
+        ("samples.npz", "pipe", "is not a plain file"),
+        ("tensorboard", "link to nothing", "is not a plain folder"),
+    ],
+)
+def test_what_cannot_be_cleared_is_named_before_anything_is_removed(
+    used, tmp_path, name, kind, said
+):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    entry = used / name
+    if entry.is_dir():
+        shutil.rmtree(entry)
+    if kind == FILE:
+        entry.write_text("mine")
+    elif kind == DIRECTORY:
+        entry.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(entry)
+    else:
+        entry.symlink_to(tmp_path / ("mine" if kind == LINK else "nothing"))
+    before = tree(used), sorted(used.iterdir()), tree(tmp_path / "mine")
+    message = f"^{entry} {said}, so --overwrite does not clear it; move it away, or use another"
+    for refuse in (check_folder, open_folder):
+        with pytest.raises(ValueError, match=message):
+            refuse(used, CONFIG, **OVERWRITE)
+    assert (tree(used), sorted(used.iterdir()), tree(tmp_path / "mine")) == before
+
+
+def test_a_link_inside_what_is_cleared_is_not_followed(used, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    (used / "figures" / "link").symlink_to(tmp_path / "mine")
+    open_folder(used, CONFIG, **OVERWRITE)
+    assert not (used / "figures" / "link").is_symlink()
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("place", [".", "checkpoints", "checkpoints/10"])
+def test_a_folder_in_which_nothing_may_be_removed_is_named_and_nothing_is(used, monkeypatch, place):
+    forbidden = used / place
+    monkeypatch.setattr(clearing.os, "access", lambda path, mode: path != forbidden)
+    before = tree(used)
+    message = f"^workdir {used} cannot be cleared: {forbidden} may not be written; use another"
+    with pytest.raises(ValueError, match=message):
+        open_folder(used, CONFIG, **OVERWRITE)
+    assert tree(used) == before
 
 
 def test_a_path_below_a_file_is_one_line(tmp_path):
