@@ -1,5 +1,6 @@
 """What every dataset returns."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,20 @@ class Images(NamedTuple):
 
     train: Pixels
     heldout: Pixels
+
+
+def digest(*parts: Pixels) -> str:
+    """The sha256 of what arrays hold: numbers, types, shapes and order, and which part they are of.
+
+    It does not depend on whether the arrays of a part are a list or one array.
+    """
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update(f"{len(part)}\n".encode())
+        for array in part:
+            sha256.update(f"{array.dtype.str} {array.shape}\n".encode())
+            sha256.update(np.ascontiguousarray(array).data)  # no copy, but of a cut image
+    return sha256.hexdigest()
 
 
 def check_varied(pixels: Pixels, what: str) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from dpm_jax.schedule import ScheduleFamily
 
 
+SCHEDULES = ("learned", "fixed")  # any other is a file
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(TrainConfig):
     """Flags that all experiments share.
@@ -46,6 +49,9 @@ class RunConfig(TrainConfig):
     EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)
     """Flags of what is measured once the model is trained: ``--evaluate`` may change them."""
 
+    READS: ClassVar[tuple[str, ...]] = ("schedule",)
+    """Flags that may name a file or a folder which is read."""
+
     workdir: Path
     preset: str = "default"
     resume: bool = False
@@ -62,6 +68,11 @@ class RunConfig(TrainConfig):
         require("heldout_every", self.heldout_every, at_least=0)
         if self.evaluate and self.resume:
             raise ValueError("evaluate and resume exclude each other; give one of them")
+
+    def reads(self) -> dict[str, Path]:
+        """The files and folders that are read, by flag."""
+        values = {name: getattr(self, name) for name in self.READS}
+        return {name: Path(v) for name, v in values.items() if v not in (None, *SCHEDULES)}
 
 
 class Units(NamedTuple):
@@ -101,6 +112,8 @@ class Experiment(NamedTuple):
         variant: what to add to the title of its row, such as the noise; may be empty.
         model: the model to train.
         data: its examples.
+        inputs: sha256 of what each flag of files has brought, but for what a seed makes: its last
+            bits may differ between machines.
         units: of the data.
         unit: in which its bound is quoted.
         facts: what the model's shape owes to the data, as JSON; with the configuration it makes
@@ -113,6 +126,7 @@ class Experiment(NamedTuple):
     variant: str
     model: Model
     data: Dataset
+    inputs: dict[str, str]
     units: Units
     unit: Unit
     facts: dict[str, Any]
@@ -149,18 +163,23 @@ def schedule_family(
     *,
     spacing: float = 1.0,
     knots: int | None = None,
-) -> ScheduleFamily:
+) -> tuple[ScheduleFamily, dict[str, str]]:
     """The schedule that a flag names: "learned", "fixed", or a text file of rates.
+
+    And, of a file, what it adds to ``Experiment.inputs``.
 
     Raises:
         ValueError: if the file cannot be read or does not hold ``steps`` valid rates.
     """
+    import numpy as np
+
     from dpm_jax import schedule
+    from dpm_jax.data.dataset import digest
 
     if name == "learned":
-        return schedule.learned(steps, beta_1, spacing=spacing, knots=knots)
+        return schedule.learned(steps, beta_1, spacing=spacing, knots=knots), {}
     if name == "fixed":
-        return schedule.fixed(steps)
+        return schedule.fixed(steps), {}
     try:
         rates = [float(word) for word in Path(name).read_text().split()]
     except OSError:
@@ -171,4 +190,4 @@ def schedule_family(
         raise ValueError(f"schedule file {name} must hold numbers, one per line: {error}") from None
     if len(rates) != steps:
         raise ValueError(f"timesteps is {steps}, but schedule file {name} has {len(rates)} rates")
-    return schedule.given(rates)
+    return schedule.given(rates), {"schedule": digest([np.array(rates)])}

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpm_jax.experiments import command_line
+from dpm_jax.experiments import command_line, identity
 from dpm_jax.experiments.base import Experiment, Problem, RunConfig
 from dpm_jax.experiments.exits import again, exits, go_on, quiet_libraries, refusing
 from dpm_jax.training.folder import RunFolder, check_folder, check_same, make_numbered, open_folder
@@ -62,7 +62,9 @@ def _prepare_training(
 ) -> Callable[[], None]:
     default = command_line.preset(problem.presets, preset, partial(_accelerator, words))
     config = command_line.parse(problem.doc, default, words, prog=prog)
-    settings = _settings(problem, config)
+    if not config.resume:
+        identity.check_apart(config.workdir, config.reads())
+    settings = identity.settings(problem, config)
     mode = {"resume": config.resume, "overwrite": config.overwrite}
     check_folder(config.workdir, settings, **mode)
     if config.tensorboard:
@@ -73,6 +75,7 @@ def _prepare_training(
 
     check_divides(config.batch_size, data_mesh())
     experiment = problem.build(config)
+    settings = identity.settings(problem, config, experiment.inputs)
     folder = held.enter_context(closing(open_folder(config.workdir, settings, **mode)))
     journal = held.enter_context(closing(Journal(folder, tensorboard=config.tensorboard)))
     return partial(_train, config, settings, experiment, folder, journal)
@@ -90,14 +93,16 @@ def _prepare_evaluation(
         )
     default = dataclasses.replace(run.config, workdir=_new_evaluation(source))
     config = command_line.parse(problem.doc, default, words, prog=prog)
-    _check_apart(config.workdir, source)
-    settings = _settings(problem, config)
+    identity.check_apart(config.workdir, config.reads() | {"run to evaluate": source})
+    settings = identity.settings(problem, config)
     remedy = "with --evaluate only flags of evaluation can change"
     check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
     mode = {"resume": False, "overwrite": config.overwrite}
     check_folder(config.workdir, settings, **mode)
     quiet_libraries()
     experiment = problem.build(config)
+    settings = identity.settings(problem, config, experiment.inputs)
+    check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
     workdir = config.workdir
     if workdir == default.workdir:  # by now another evaluation may have taken it
         workdir = make_numbered(partial(_evaluation, source))
@@ -114,27 +119,12 @@ def _new_evaluation(source: Path) -> Path:
     return next(p for i in itertools.count(1) if not (p := _evaluation(source, i)).exists())
 
 
-def _check_apart(workdir: Path, source: Path) -> None:
-    """Nothing may clear the folder that it reads, under any name."""
-    if workdir.resolve() in (source.resolve(), *source.resolve().parents):
-        raise ValueError(f"workdir {workdir} holds the run to evaluate; give another --workdir")
-
-
 def _accelerator(words: Sequence[str]) -> bool:
     if "--help" in words or "-h" in words:  # which answer without starting jax
         return False
     import jax
 
     return jax.default_backend() != "cpu"
-
-
-def _settings(problem: Problem, config: RunConfig) -> dict[str, Any]:
-    """What decides a run's numbers, as JSON gives it back."""
-    names = (f.name for f in dataclasses.fields(config) if f.name not in config.NOT_THE_RUN)
-    settings: dict[str, Any] = json.loads(
-        json.dumps({name: getattr(config, name) for name in names}, default=str)
-    )
-    return {"experiment": problem.name} | settings
 
 
 def _train(

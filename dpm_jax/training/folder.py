@@ -187,9 +187,22 @@ def write_samples(path: Path, samples: np.ndarray) -> None:
 def check_same(
     config: Config, saved: Config, path: Path, remedy: str, *, but: Collection[str] = ()
 ) -> None:
-    """Raise ValueError if a setting, ``but`` for some, is not the one that a run was made with."""
+    """Raise ValueError if a setting, ``but`` for some, is not the one that a run was made with.
+
+    What was read from files is the same where it holds the same, wherever it lies: "inputs" has,
+    by flag, its path and its sha256, None as long as it is not read. Runs of versions before this
+    have no "inputs": of them the path must be the same.
+    """
+    now, then = config.get("inputs", {}), saved.get("inputs", {})
+    read = now.keys() & then.keys()
+    for flag in sorted(read):
+        if now[flag]["sha256"] not in (None, then[flag]["sha256"]):
+            raise ValueError(
+                f"{now[flag]['path']} holds something else now than when the run in {path} was "
+                f"made; put that back, or give by --{flag.replace('_', '-')} where it is"
+            )
     for name, value in config.items():
-        if name not in but and saved.get(name) != value:
+        if name not in ("inputs", *read, *but) and saved.get(name) != value:
             raise ValueError(
                 f"{name} is {value!r}, but the run in {path} was made with "
                 f"{saved.get(name)!r}; {remedy}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpm_jax.experiments import command_line, exits, registry, run
+from dpm_jax.experiments import command_line, exits, identity, registry
 from dpm_jax.experiments.base import schedule_family
 from dpm_jax.experiments.swiss_roll.problem import PROBLEM
 
@@ -101,7 +101,7 @@ def test_a_bad_schedule_file(refuse, tmp_path, name, rates, said):
 def test_a_good_schedule_file_is_taken(tmp_path):
     file = tmp_path / "rates.txt"
     np.savetxt(file, [0.1, 0.2, 0.3])
-    family = schedule_family(str(file), 3)
+    family, _ = schedule_family(str(file), 3)
     np.testing.assert_allclose(family.apply(family.init()).beta, [0.1, 0.2, 0.3])
 
 
@@ -114,7 +114,7 @@ def parsed(words: list[str]):
 
 def used_folder(path: Path, flags: str = "") -> Path:
     """What a run with these flags leaves before its first step."""
-    settings = run._settings(PROBLEM, parsed(flags.split()))
+    settings = identity.settings(PROBLEM, parsed(flags.split()))
     path.mkdir()
     (path / "config.json").write_text(json.dumps(settings))
     return path
@@ -262,10 +262,10 @@ def test_a_saved_configuration_is_read_as_flags_are(name):
     problem = registry.problem(name)
     assert problem.name == name
     for preset in problem.presets.values():
-        saved = run._settings(problem, preset)
+        saved = identity.settings(problem, preset)
         default = next(iter(problem.presets.values()))
         again = command_line.from_json(default, saved)
-        assert run._settings(problem, again) == saved
+        assert identity.settings(problem, again) == saved
         assert {type(v) for v in vars(again).values()} <= {
             type(v) for v in vars(preset).values()
         } | {type(None)}
@@ -283,7 +283,7 @@ def test_a_saved_configuration_is_read_as_flags_are(name):
     ],
 )
 def test_a_saved_configuration_is_checked_as_flags_are(edit, said):
-    saved = run._settings(PROBLEM, PROBLEM.presets["default"]) | edit
+    saved = identity.settings(PROBLEM, PROBLEM.presets["default"]) | edit
     with pytest.raises(ValueError, match=re.escape(said)) as refused:
         command_line.from_json(PROBLEM.presets["default"], saved)
     assert "\n" not in str(refused.value)

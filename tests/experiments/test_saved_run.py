@@ -146,7 +146,7 @@ def test_nothing_clears_the_run_that_it_evaluates(refuse, runs, tmp_path, workdi
     (tmp_path / "link").symlink_to(run)
     place = Path(workdir.format(run=run, link=tmp_path / "link"))
     said = refuse(f"--evaluate {run} --overwrite", "swiss_roll", workdir=place)
-    assert "holds the run to evaluate; give another --workdir" in said
+    assert f"holds the run to evaluate, {run}; give another --workdir" in said
     assert snapshot(run) == before
 
 

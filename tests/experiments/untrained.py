@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jax
 
-from dpm_jax.experiments import command_line, registry, run, saved_run
+from dpm_jax.experiments import command_line, identity, registry, saved_run
 from dpm_jax.process import bind, init
 from dpm_jax.training.folder import open_folder
 from dpm_jax.training.loop import Fitted
@@ -25,10 +25,12 @@ def untrained(path: Path, name: str, flags: str = "") -> Path:
     words = [*FLAGS[name].split(), *flags.split(), "--workdir", str(path)]
     default = next(iter(problem.presets.values()))
     config = command_line.parse("", default, words)
-    experiment, settings = problem.build(config), run._settings(problem, config)
+    experiment = problem.build(config)
+    settings = identity.settings(problem, config, experiment.inputs)
     folder = open_folder(path, settings, resume=False, overwrite=False)
     params = jax.device_get(init(experiment.model, jax.random.key(1)))
     process = jax.device_get(bind(experiment.model, params))
     fitted = Fitted(process, params, steps=7, seconds=1.5, first_step_seconds=1.0)
     saved_run.save(folder, settings, fitted, experiment)
+    folder.close()
     return path

@@ -33,7 +33,8 @@ def build(config: Config) -> Experiment:
 
     if config.schedule == "learned":
         raise ValueError("schedule must be fixed or a file: K has no gradient in β for bits")
-    model = build_model(config, {}, schedule_family(config.schedule, config.timesteps))
+    family, inputs = schedule_family(config.schedule, config.timesteps)
+    model = build_model(config, {}, family)
     data = heartbeat.load(
         train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )
@@ -46,6 +47,7 @@ def build(config: Config) -> Experiment:
         variant=f", T = {config.timesteps}",
         model=model,
         data=data,
+        inputs=inputs,
         units=Units(Scaling(np.zeros(()), 1.0)),
         unit=PER_EXAMPLE,
         facts={},

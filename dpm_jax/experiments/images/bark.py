@@ -55,7 +55,7 @@ def build(config: Config) -> Experiment:
         raise ValueError("data_dir must be given: a folder of images of bark")
     parts = split.split(image_files.read(config.data_dir, any_size=True), patch=config.patch)
     variant = f", patches of {config.patch}×{config.patch}"
-    return experiment(config, parts, variant=variant, patch=config.patch)
+    return experiment(config, parts, flag="data_dir", variant=variant, patch=config.patch)
 
 
 PROBLEM = problem("bark", __doc__, PRESETS, build)

@@ -53,7 +53,7 @@ def build(config: Config) -> Experiment:
     images = prepared.load("cifar10", config.data_dir)
     # The row must say so when it is not the whole set that was learned from.
     variant = "" if len(images.train) == WHOLE else f" (subset of {len(images.train):,})"
-    return experiment(config, images, variant=variant)
+    return experiment(config, images, flag="data_dir", variant=variant)
 
 
 PROBLEM = problem("cifar10", __doc__, PRESETS, build)

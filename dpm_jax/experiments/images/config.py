@@ -45,6 +45,8 @@ class ImageConfig(RunConfig):
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
 
+    READS: ClassVar[tuple[str, ...]] = (*RunConfig.READS, "data_dir")
+
     preset: str = "cpu"
     data_dir: Path | None = None
     learning_rate: float = 4e-3

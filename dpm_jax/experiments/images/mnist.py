@@ -50,7 +50,7 @@ def build(config: Config) -> Experiment:
     from dpm_jax.data import prepared
 
     images = prepared.load("mnist", config.data_dir)
-    return experiment(config, images)
+    return experiment(config, images, flag="data_dir")
 
 
 PROBLEM = problem("mnist", __doc__, PRESETS, build)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from dpm_jax.experiments.base import Experiment
+from dpm_jax.experiments.base import Experiment, RunConfig
 from dpm_jax.experiments.images.config import ImageConfig, presets
 from dpm_jax.experiments.images.problem import experiment, problem
 from dpm_jax.training.config import require
@@ -32,6 +33,8 @@ class Config(ImageConfig):
         resize: side to which the central square of every image is scaled, pixels.
         crop: side of the central square that is cut out of every image, pixels.
     """
+
+    READS: ClassVar[tuple[str, ...]] = (*RunConfig.READS, "data")
 
     workdir: Path = Path("runs/images")
     steps: int = 2_000
@@ -65,7 +68,8 @@ def build(config: Config) -> Experiment:
         config.data, any_size=config.patch is not None, resize=config.resize, crop=config.crop
     )
     parts = split.split(pixels, patch=config.patch)
-    return experiment(config, parts, variant=f", {config.data.name}", patch=config.patch)
+    variant = f", {config.data.name}"
+    return experiment(config, parts, flag="data", variant=variant, patch=config.patch)
 
 
 PROBLEM = problem("images", __doc__, PRESETS, build)

@@ -29,14 +29,22 @@ def problem(
 
 
 def experiment(
-    config: ImageConfig, images: Images, *, variant: str = "", patch: int | None = None
+    config: ImageConfig,
+    images: Images,
+    *,
+    flag: str | None = None,
+    variant: str = "",
+    patch: int | None = None,
 ) -> Experiment:
     """An experiment on images, or on square patches of them.
+
+    ``flag`` is the one that says where they were read; None where a seed has made them.
 
     Raises:
         ValueError: on a bad value.
     """
     from dpm_jax.data import patches
+    from dpm_jax.data.dataset import digest
     from dpm_jax.experiments.images import measure
     from dpm_jax.scaling import Unit
 
@@ -54,11 +62,16 @@ def experiment(
         "range": list(data.range),
     }
     beta_1 = BETA_1_SHARE * data.finest**2 / 12 if config.beta_1 is None else config.beta_1
-    family = schedule_family(config.schedule, config.timesteps, beta_1, spacing=0.0, knots=KNOTS)
+    family, inputs = schedule_family(
+        config.schedule, config.timesteps, beta_1, spacing=0.0, knots=KNOTS
+    )
+    if flag is not None:
+        inputs[flag] = digest(*images)
     return Experiment(
         variant=variant if data.grain else f"{variant}, real numbers",
         model=build_model(config, facts, family),
         data=data.dataset,
+        inputs=inputs,
         units=Units(data.scaling, data.grain),
         unit=Unit("bits per pixel", height * width),
         facts=facts,

@@ -34,7 +34,8 @@ def build(config: Config) -> Experiment:
 
     law = roll.law(config.noise)
     beta_1 = BETA_1_SHARE * law.variance if config.beta_1 is None else config.beta_1
-    model = build_model(config, {}, schedule_family(config.schedule, config.timesteps, beta_1))
+    family, inputs = schedule_family(config.schedule, config.timesteps, beta_1)
+    model = build_model(config, {}, family)
     data = roll.load(
         law, train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )
@@ -46,6 +47,7 @@ def build(config: Config) -> Experiment:
         variant=f", noise {config.noise:g}, T = {config.timesteps}",
         model=model,
         data=data,
+        inputs=inputs,
         units=Units(Scaling(law.mean, law.scale)),
         unit=PER_EXAMPLE,
         facts={},
