@@ -1,6 +1,7 @@
 """The run folder: where one run keeps everything, and the checks at its door."""
 
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Collection
@@ -24,6 +25,7 @@ OWN = (
     "samples.tmp",
     "checkpoints",
     "unreadable_checkpoints",
+    "unreadable_metrics",
     "tensorboard",
     "figures",
     "evaluation",
@@ -150,6 +152,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
     scratch = path.with_suffix(".tmp")
     scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(path)
+
+
+def spare(path: Path) -> Path:
+    """The first of path, path.2, path.3 and so on that is not there."""
+    copies = (path.with_name(f"{path.name}.{i}") for i in itertools.count(2))
+    return next(place for place in itertools.chain([path], copies) if not place.exists())
 
 
 def write_samples(path: Path, samples: np.ndarray) -> None:
