@@ -203,8 +203,8 @@ def _write(
     from dpm_jax.training.folder import write_samples, write_whole
 
     pictures = dict(measured.figures)
-    records = metrics.read(folder.metrics)  # none where a trained run is evaluated
-    if records:
+    # None where a trained run is evaluated.
+    if records := metrics.read(folder.metrics, "K_bits", "gradient_norm"):
         limit = result.get("true_limit_bits")
         pictures["training"] = figures.training(records, limit=limit, unit=experiment.unit)
     drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}

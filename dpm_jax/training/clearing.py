@@ -5,7 +5,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("checkpoints", "unreadable_checkpoints", "tensorboard", "figures", "evaluation")
+FOLDERS = (
+    "checkpoints",
+    "unreadable_checkpoints",
+    "unreadable_metrics",
+    "tensorboard",
+    "figures",
+    "evaluation",
+)
 FILES = (
     "config.tmp",
     "metrics.jsonl",

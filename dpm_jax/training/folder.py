@@ -1,6 +1,7 @@
 """The run folder: where one run keeps everything, and the checks at its door."""
 
 import io
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -175,6 +176,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
     scratch = path.with_suffix(".tmp")
     scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(path)
+
+
+def spare(path: Path) -> Path:
+    """The first of path, path.2, path.3 and so on that is not there."""
+    copies = (path.with_name(f"{path.name}.{i}") for i in itertools.count(2))
+    return next(place for place in itertools.chain([path], copies) if not place.exists())
 
 
 def write_samples(path: Path, samples: np.ndarray) -> None:

@@ -7,28 +7,31 @@ bytes as an unbroken one.
 import contextlib
 import importlib.util
 import json
+import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from dpm_jax.training.folder import write_whole
+from dpm_jax.training.folder import spare, write_whole
+
+LONGEST = 1 << 20  # bytes of a line: no record comes near
+LARGEST = 2.0**128  # no float32 reaches it
 
 Record = dict[str, int | float]
 
+log = logging.getLogger(__name__)
 
-def read(path: Path) -> list[Record]:
-    """All whole records of a metrics file; a line that a crash cut short is left out."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+
+def read(path: Path, *finite: str) -> list[Record]:
+    """The whole records of a metrics file that hold finite numbers under the names ``finite``.
+
+    Lines that are no records, cut short by a crash or damaged, are passed over.
+    """
+    records = [record for line in _lines(path) if (record := _parse(line)) is not None]
+    return [r for r in records if all(math.isfinite(r.get(name, math.nan)) for name in finite)]
 
 
 def require_tensorboard() -> None:
@@ -51,12 +54,17 @@ def add_pictures(board: Path, pictures: Mapping[str, np.ndarray], *, step: int) 
 class MetricsWriter:
     """Appends records to ``metrics.jsonl``, and to TensorBoard if asked.
 
-    Records after step ``after`` are dropped first: a resumed run writes them again.
+    Records after step ``after`` are dropped first: a resumed run writes them again. If lines are
+    damaged, the file as it was is kept aside, and said so.
     """
 
     def __init__(self, path: Path, *, after: int, tensorboard: Path | None = None) -> None:
-        kept = [record for record in read(path) if record["step"] <= after]
-        write_whole(path, "".join(map(_line, kept)))
+        lines = _lines(path)
+        records = [_parse(line) for line in lines]
+        if damaged := records.count(None):
+            _keep_aside(path, damaged)
+        kept = (a for a, b in zip(lines, records, strict=True) if b and b["step"] <= after)
+        write_whole(path, b"".join(line + b"\n" for line in kept))
         self._file: TextIO = path.open("a")
         self._board: Any = None
         if tensorboard is not None:
@@ -66,7 +74,7 @@ class MetricsWriter:
 
     def write(self, record: Record) -> None:
         """Append one record, which holds the key "step"."""
-        self._file.write(_line(record))
+        self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in record.items():
@@ -80,5 +88,38 @@ class MetricsWriter:
             self._board.close()
 
 
-def _line(record: Record) -> str:
-    return json.dumps(record) + "\n"
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a file, but for a record at its end that a kill cut short."""
+    *lines, rest = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    start = b'{"step": '
+    cut = start.startswith(rest[: len(start)]) and b"}" not in rest
+    return lines if cut else [*lines, rest]
+
+
+def _parse(line: bytes) -> Record | None:
+    """The record in a line, if it is one."""
+    try:
+        record = json.loads(line.decode()) if len(line) <= LONGEST else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not all(map(_is_number, record.values())):
+        return None
+    step = record.get("step")
+    return record if isinstance(step, int) and 0 <= step < 2**31 else None
+
+
+def _is_number(value: Any) -> bool:
+    # What is measured may be infinite or no number at all, but not out of range.
+    if isinstance(value, float) and not math.isfinite(value):
+        return True
+    return type(value) in (int, float) and abs(value) < LARGEST
+
+
+def _keep_aside(path: Path, damaged: int) -> None:
+    """Copied, not moved: whoever is killed here finds both."""
+    graveyard = path.parent / "unreadable_metrics"
+    graveyard.mkdir(exist_ok=True)
+    aside = spare(graveyard / path.name)
+    write_whole(aside, path.read_bytes())
+    what = "1 line is no record" if damaged == 1 else f"{damaged} lines are no records"
+    log.warning("%s: %s, left out; the file as it was is kept as %s", path, what, aside)
