@@ -6,7 +6,6 @@ Heavy imports wait until the command line is read, so that ``--help`` answers at
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from dpm_jax.experiments.base import Experiment, Problem, RunConfig
 from dpm_jax.experiments.exits import again, exits, go_on, quiet_libraries, refusing
 from dpm_jax.training.folder import RunFolder, check_folder, check_same, make_numbered, open_folder
 from dpm_jax.training.metrics import require_tensorboard
+from dpm_jax.training.rescue import write_or_rescue
 
 if TYPE_CHECKING:
     from dpm_jax.experiments.base import Measurement
@@ -91,7 +91,8 @@ def _prepare_evaluation(
         raise ValueError(
             f"{source} is not a {problem.name} run: its experiment is {run.problem.name}"
         )
-    default = dataclasses.replace(run.config, workdir=_new_evaluation(source))
+    beside = source / "evaluation"
+    default = dataclasses.replace(run.config, workdir=beside / "N")  # the next number, in the end
     config = command_line.parse(problem.doc, default, words, prog=prog)
     identity.check_apart(config.workdir, config.reads() | {"run to evaluate": source})
     settings = identity.settings(problem, config)
@@ -103,20 +104,10 @@ def _prepare_evaluation(
     experiment = problem.build(config)
     settings = identity.settings(problem, config, experiment.inputs)
     check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
-    workdir = config.workdir
-    if workdir == default.workdir:  # by now another evaluation may have taken it
-        workdir = make_numbered(partial(_evaluation, source))
+    numbered = config.workdir == default.workdir
+    workdir = make_numbered(lambda n: beside / str(n)) if numbered else config.workdir
     folder = held.enter_context(closing(open_folder(workdir, settings, **mode)))
     return partial(_measure, config, settings, experiment, folder, run.process, run.effort)
-
-
-def _evaluation(source: Path, number: int) -> Path:
-    return source / "evaluation" / str(number)
-
-
-def _new_evaluation(source: Path) -> Path:
-    """The first folder of the run's evaluations that is not there yet."""
-    return next(p for i in itertools.count(1) if not (p := _evaluation(source, i)).exists())
 
 
 def _accelerator(words: Sequence[str]) -> bool:
@@ -151,8 +142,17 @@ def _train(
         unit=experiment.unit,
         heldout=_heldout(config, experiment),
     )
-    effort = saved_run.save(folder, settings, fitted, experiment)
-    _measure(config, settings, experiment, folder, fitted.process, effort)
+
+    def save(folder: RunFolder) -> Effort:
+        return saved_run.save(folder, settings, fitted, experiment)
+
+    def rescue(another: RunFolder) -> None:
+        journal.copy_metrics(another)
+        save(another)
+
+    said = "its trained model is saved: measure it by --evaluate {}"
+    effort = write_or_rescue(folder, save, rescue, said)
+    _measure(config, settings, experiment, folder, fitted.process, effort, rescue)
 
 
 def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
@@ -170,7 +170,9 @@ def _measure(
     folder: RunFolder,
     process: Process,
     effort: Effort,
+    rescue: Callable[[RunFolder], None] | None = None,
 ) -> None:
+    """Measure and write; ``rescue`` saves what else there is, should the folder be gone."""
     from dpm_jax.evaluation import report
 
     measured = experiment.measure(process)
@@ -184,7 +186,16 @@ def _measure(
         **effort._asdict(),
         **report.machine(),
     }
-    _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
+
+    def write(folder: RunFolder) -> None:
+        _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
+
+    def write_all(another: RunFolder) -> None:
+        if rescue is not None:
+            rescue(another)
+        write(another)
+
+    write_or_rescue(folder, write, write_all, "all that it measured is in {}")
     print("\n".join(experiment.summary(result)))
     print(f"\nresult.json, samples.npz and figures are in {folder.path}")
 

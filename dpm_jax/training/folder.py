@@ -26,10 +26,12 @@ class RunFolder(NamedTuple):
     Attributes:
         path: of the folder.
         lock: what keeps other processes out; None where nothing is written.
+        content: of its ``config.json``, when it was opened to be written into.
     """
 
     path: Path
     lock: Lock | None = None
+    content: bytes = b""
 
     @property
     def config(self) -> Path:
@@ -71,6 +73,14 @@ class RunFolder(NamedTuple):
         """Pictures."""
         return self.path / "figures"
 
+    def is_ours(self) -> bool:
+        """Whether it is still the folder that was opened, with the ``config.json`` that it had."""
+        try:
+            same = self.config.read_bytes() == self.content
+        except OSError:
+            return False
+        return same and self.lock is not None and self.lock.is_there()
+
     def close(self) -> None:
         """Let other processes in."""
         if self.lock is not None:
@@ -97,8 +107,9 @@ def open_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) ->
         if not folder.config.exists():
             write_whole(folder.config, json.dumps(config, indent=2) + "\n")
         folder.figures.mkdir(exist_ok=True)
+        opened = folder._replace(content=folder.config.read_bytes())
         undo.pop_all()
-    return folder
+    return opened
 
 
 def make_numbered(place: Callable[[int], Path]) -> Path:

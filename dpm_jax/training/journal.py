@@ -1,12 +1,14 @@
 """What a run leaves on disk while it trains: metrics and checkpoints, in that order."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.checkpoint import Checkpoints, describe
-from dpm_jax.training.folder import RunFolder
+from dpm_jax.training.folder import RunFolder, write_whole
 from dpm_jax.training.metrics import MetricsWriter, Record, require_tensorboard
+from dpm_jax.training.rescue import write_or_rescue
 from dpm_jax.training.state import TrainState
 
 
@@ -15,7 +17,8 @@ class Journal:
 
     Raises:
         ValueError: if TensorBoard is asked for and its writer is not installed.
-        TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses.
+        TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses; from
+            ``save``, if the folder is gone.
     """
 
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:
@@ -25,6 +28,7 @@ class Journal:
         self._path = folder.metrics
         self._board = folder.tensorboard if tensorboard else None
         self._writer: MetricsWriter | None = None
+        self._written: TextIO | None = None  # held open: it can be read when its name is gone
         self.checkpoints = Checkpoints(folder.checkpoints)
 
     def restore(self, start: TrainState) -> tuple[TrainState, float]:
@@ -32,6 +36,7 @@ class Journal:
         state, seconds = self.checkpoints.restore(start) or (start, 0.0)
         with self._disk():
             self._writer = MetricsWriter(self._path, after=int(state.step), tensorboard=self._board)
+            self._written = self._path.open()
         return state, seconds
 
     def write(self, record: Record) -> None:
@@ -41,13 +46,29 @@ class Journal:
             self._writer.write(record)
 
     def save(self, state: TrainState, seconds: float) -> None:
-        """Save a checkpoint."""
-        self.checkpoints.save(state, seconds)
+        """Save a checkpoint; where the folder is gone, into another that can be resumed."""
+
+        def rescue(another: RunFolder) -> None:
+            self.copy_metrics(another)
+            checkpoints = Checkpoints(another.checkpoints)
+            checkpoints.save(state, seconds)
+            checkpoints.close()
+
+        said = f"step {int(state.step)} is saved: go on with --resume --workdir {{}}"
+        write_or_rescue(self._folder, lambda _: self.checkpoints.save(state, seconds), rescue, said)
+
+    def copy_metrics(self, another: RunFolder) -> None:
+        """Copy the metrics, if they can still be read, into another folder."""
+        with suppress(OSError):
+            if self._written is not None:
+                write_whole(another.metrics, self._written.read())
 
     def close(self) -> None:
         """Close both, and let other processes into the folder."""
         if self._writer is not None:
             self._writer.close()
+        if self._written is not None:
+            self._written.close()
         self.checkpoints.close()
         self._folder.close()
 
