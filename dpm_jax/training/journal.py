@@ -15,7 +15,8 @@ class Journal:
 
     Raises:
         ValueError: if TensorBoard is asked for and its writer is not installed.
-        TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses.
+        TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses; from
+            ``restore`` also if there are checkpoints, but none can be restored.
     """
 
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:

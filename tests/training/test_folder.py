@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,18 @@ def test_a_crash_while_clearing_leaves_a_folder_that_can_be_overwritten(used, mo
             open_folder(used, CONFIG, **OVERWRITE)
     open_folder(used, CONFIG, **OVERWRITE)
     assert not (used / "checkpoints").exists()
+
+
+def test_a_path_of_bytes_that_are_no_text_is_refused_at_the_door(tmp_path, monkeypatch):
+    odd = tmp_path / os.fsdecode(b"ru\xff")
+    with pytest.raises(ValueError, match=r"^workdir must be a path in UTF-8, got '.*ru\\udcff'$"):
+        open_folder(odd, CONFIG, **PLAIN)
+    assert not odd.exists()
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(ValueError, match=r"^workdir must be a path in UTF-8, got 'run'$"):
+        open_folder(Path("run"), CONFIG, **PLAIN)
+    open_folder(tmp_path / "rün 🌀", CONFIG, **PLAIN)
 
 
 def test_a_path_below_a_file_is_one_line(tmp_path):
