@@ -3,6 +3,7 @@
 import json
 import logging
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from dpm_jax.errors import TrainingStopped, reason
-from dpm_jax.training.folder import write_whole
+from dpm_jax.training.folder import spare, write_whole
 from dpm_jax.training.state import TrainState
 
 KEPT = 3
@@ -60,53 +61,66 @@ class Checkpoints:
             ) from error
 
     def restore(self, like: TrainState) -> tuple[TrainState, float] | None:
-        """The newest state that can be read, and its training seconds; None without any.
+        """The newest state that can be read, and its training seconds; None without checkpoints.
 
-        A checkpoint that cannot be read is moved aside, never deleted, and said so.
+        Newer ones that cannot be read are moved aside, never deleted, and said so.
 
         Raises:
-            ValueError: if the checkpoints are of another model; they stay where they are.
+            TrainingStopped: if none can be read, or they are of another model: nothing is moved.
         """
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), clock=ocp.args.JsonRestore()
-        )
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        unreadable: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                _check_seal(self._directory / str(step))
-                _check_model(self._directory / str(step) / "state", like)
-                restored = self._manager.restore(step, args=items)
-                return restored.state, float(restored.clock["seconds"])
+                restored = self._read(step, like)
             except OtherModelError as error:
-                raise ValueError(f"{self._directory.parent}: {error}") from None
+                raise TrainingStopped(f"{self._directory.parent}: {error}") from None
             except Exception as error:  # a truncated file shows as almost any type
-                aside = self._set_aside(step)
-                log.warning(
-                    "the checkpoint of step %d cannot be read (%s); moved to %s, trying the next",
-                    step,
-                    reason(error),
-                    aside,
-                )
-        if steps:
-            log.warning("no checkpoint is left; starting at step 0")
+                unreadable[step] = reason(error)
+            else:
+                self._set_aside(unreadable, good=step)
+                return restored
+        if unreadable:
+            # Hours of training may be at stake: to start anew is for a person to say.
+            whys = "; ".join(f"step {step}: {why}" for step, why in unreadable.items())
+            raise TrainingStopped(
+                f"none of the checkpoints in {self._directory} can be read ({whys}); "
+                "put a copy of one back, or start anew with --overwrite"
+            )
         return None
 
     def close(self) -> None:
         """Release orbax's threads."""
         self._manager.close()
 
-    def _set_aside(self, step: int) -> Path:
+    def _read(self, step: int, like: TrainState) -> tuple[TrainState, float]:
+        directory = self._directory / str(step)
+        _check_seal(directory)
+        _check_model(directory / "state", like)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), clock=ocp.args.JsonRestore()
+        )
+        restored = self._manager.restore(step, args=items)
+        if restored.state.step != step:
+            raise OSError(f"it is the checkpoint of step {restored.state.step}")
+        return restored.state, float(restored.clock["seconds"])
+
+    def _set_aside(self, unreadable: Mapping[int, str], good: int) -> None:
         graveyard = self._directory.parent / "unreadable_checkpoints"
-        graveyard.mkdir(exist_ok=True)
-        target = graveyard / str(step)
-        copies = 1
-        while target.exists():
-            copies += 1
-            target = graveyard / f"{step}.{copies}"
-        (self._directory / str(step)).rename(target)
-        self._manager.reload()
-        return target
+        try:
+            for step, why in unreadable.items():
+                graveyard.mkdir(exist_ok=True)
+                aside = (self._directory / str(step)).rename(spare(graveyard / str(step)))
+                log.warning(
+                    "the checkpoint of step %d cannot be read (%s); moved to %s, going on from %s",
+                    *(step, why, aside, describe(good)),
+                )
+            self._manager.reload()
+        except OSError as error:
+            raise TrainingStopped(
+                f"unreadable checkpoints could not be moved to {graveyard} ({reason(error)}); "
+                f"last good checkpoint: {describe(good)}"
+            ) from error
 
 
 def describe(step: int | None) -> str:
@@ -123,10 +137,23 @@ def _check_seal(directory: Path) -> None:
     # Without a seal the run was killed while writing it: orbax had declared the rest whole.
     if not (directory / SEAL).exists():
         return
+    seal = _read_seal(directory / SEAL)
+    if not seal:
+        log.warning("the checkpoint of step %s is unverified: %s is damaged", directory.name, SEAL)
     found = _checksums(directory)
-    for name, checksum in json.loads((directory / SEAL).read_text()).items():
+    for name, checksum in seal.items():
         if found.get(name) != checksum:
             raise OSError(f"{name} is damaged")
+
+
+def _read_seal(path: Path) -> dict[str, int]:
+    """The checksum of every file, by its path; empty if the seal is damaged itself."""
+    try:
+        seal = json.loads(path.read_bytes().decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(seal, dict) and all(type(checksum) is int for checksum in seal.values())
+    return seal if whole else {}
 
 
 def _check_model(directory: Path, like: TrainState) -> None:

@@ -133,9 +133,13 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
 
     Raises:
         ValueError: if another process holds the folder; if it holds a run, without ``resume`` or
-            ``overwrite``; if it is not a run's folder at all, cannot be cleared, or is resumed
-            with another configuration.
+            ``overwrite``; if it is not a run's folder at all, cannot be cleared, is resumed with
+            another configuration, or has a name that is no text.
     """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:  # orbax's writers would meet it hours later
+        raise ValueError(f"workdir must be a path in UTF-8, got {str(path)!r}") from None
     if resume and overwrite:
         raise ValueError("resume and overwrite exclude each other; give one of them")
     lock.check_free(path)

@@ -18,7 +18,8 @@ class Journal:
     Raises:
         ValueError: if TensorBoard is asked for and its writer is not installed.
         TrainingStopped: from ``restore``, ``write`` and ``save``, if the disk refuses; from
-            ``save``, if the folder is gone.
+            ``restore`` also if there are checkpoints, but none can be restored; from ``save``
+            also if the folder is gone.
     """
 
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:

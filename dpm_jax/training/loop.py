@@ -68,7 +68,8 @@ def fit(
         ValueError: if the batch does not divide by the number of devices, or the examples
             do not have the model's event shape or are not what its kernel can diffuse.
         Interrupted: after a signal, once the state is saved.
-        TrainingStopped: if the loss is not finite, or a checkpoint cannot be written.
+        TrainingStopped: if the loss is not finite, a checkpoint cannot be written, or no checkpoint
+            can be restored.
     """
     begin = time.perf_counter()
     state, data, train_steps = prepare(model, examples, config, batch)

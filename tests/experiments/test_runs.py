@@ -166,7 +166,7 @@ def test_a_truncated_checkpoint_is_said_and_the_one_before_is_used(swiss_roll, s
     said = err.splitlines()[1]
     assert said == (
         f"the checkpoint of step 300 cannot be read (state/d/{file.name} is damaged); "
-        f"moved to {run}/unreadable_checkpoints/300, trying the next"
+        f"moved to {run}/unreadable_checkpoints/300, going on from step 280"
     )
     assert_same(run, straight)
 

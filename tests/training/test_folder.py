@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,18 @@ def test_a_folder_in_which_nothing_may_be_removed_is_named_and_nothing_is(used, 
     with pytest.raises(ValueError, match=message):
         open_folder(used, CONFIG, **OVERWRITE)
     assert tree(used) == before
+
+
+def test_a_path_of_bytes_that_are_no_text_is_refused_at_the_door(tmp_path, monkeypatch):
+    odd = tmp_path / os.fsdecode(b"ru\xff")
+    with pytest.raises(ValueError, match=r"^workdir must be a path in UTF-8, got '.*ru\\udcff'$"):
+        open_folder(odd, CONFIG, **PLAIN)
+    assert not odd.exists()
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(ValueError, match=r"^workdir must be a path in UTF-8, got 'run'$"):
+        open_folder(Path("run"), CONFIG, **PLAIN)
+    open_folder(tmp_path / "rün 🌀", CONFIG, **PLAIN)
 
 
 def test_a_path_below_a_file_is_one_line(tmp_path):

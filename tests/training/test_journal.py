@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -147,23 +149,21 @@ def test_checkpoints_of_another_model_are_refused_and_stay(saved, tmp_path, capl
     before = tree(path)
     optimizer = make_optimizer(toys.config())
     other = initial_state(change(toys.reals()), optimizer, jax.random.key(0))
-    with pytest.raises(
-        ValueError, match=rf"^{path}: its checkpoints are of another model: {named}$"
-    ):
+    message = rf"^{path}: its checkpoints are of another model: {named}$"
+    with pytest.raises(TrainingStopped, match=message):
         run(path).restore(other)
     assert {k: v for k, v in tree(path).items() if k in before} == before
     assert not (path / "unreadable_checkpoints").exists()
     assert said_by_us(caplog) == []
 
 
-def test_a_damaged_checkpoint_before_another_models_is_set_aside_as_ever(saved, start, tmp_path):
+def test_a_damaged_checkpoint_before_another_models_stays_too(saved, tmp_path):
     path = shutil.copytree(saved, tmp_path / "run")
     DAMAGE["half"](path / "checkpoints/2/state/_METADATA")
     other = initial_state(wider(toys.reals()), make_optimizer(toys.config()), jax.random.key(0))
-    with pytest.raises(ValueError, match="its checkpoints are of another model"):
+    with pytest.raises(TrainingStopped, match="its checkpoints are of another model"):
         run(path).restore(other)
-    assert (path / "unreadable_checkpoints/2").is_dir()
-    assert_equal(Checkpoints(path / "checkpoints").restore(start)[0], at_step(start, 1))
+    assert (path / "checkpoints/2").is_dir()
 
 
 def test_without_our_seal_orbax_decides(saved, start, tmp_path):
@@ -175,18 +175,110 @@ def test_without_our_seal_orbax_decides(saved, start, tmp_path):
     assert_equal(Checkpoints(path).restore(start)[0], at_step(start, 1))
 
 
-def test_when_every_checkpoint_is_damaged_the_run_starts_anew(saved, start, tmp_path, caplog):
+def test_when_every_checkpoint_is_damaged_a_person_decides_and_nothing_is_touched(
+    saved, start, tmp_path, caplog
+):
     path = shutil.copytree(saved, tmp_path / "run")
     for step in ("1", "2"):
         DAMAGE["empty"](path / "checkpoints" / step / "state/_METADATA")
-    (path / "unreadable_checkpoints/2").mkdir(parents=True)  # of an earlier accident
+    before = tree(path)
+    message = (
+        r"^none of the checkpoints in .*/checkpoints can be read \(step 2: state/_METADATA is "
+        r"damaged; step 1: state/_METADATA is damaged\); put a copy of one back, or start anew"
+    )
+    for _ in range(2):  # asking again changes nothing
+        with pytest.raises(TrainingStopped, match=message):
+            run(path).restore(start)
+    assert tree(path) == before
+    assert said_by_us(caplog) == []
+    shutil.copytree(saved / "checkpoints/1", path / "checkpoints/1", dirs_exist_ok=True)
+    assert_equal(run(path).restore(start)[0], at_step(start, 1))
+
+
+def test_an_earlier_accident_is_not_overwritten(saved, start, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "run")
+    DAMAGE["empty"](path / "checkpoints/2/state/_METADATA")
+    (path / "unreadable_checkpoints/2").mkdir(parents=True)
+    run(path).restore(start)
+    assert sorted(p.name for p in (path / "unreadable_checkpoints").iterdir()) == ["2", "2.2"]
+
+
+def test_where_nothing_can_be_moved_aside_the_run_stops_in_one_line(saved, start, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "run")
+    DAMAGE["empty"](path / "checkpoints/2/state/_METADATA")
+    (path / "unreadable_checkpoints").write_text("in the way")
+    message = r"could not be moved to .* \(File exists\); last good checkpoint: step 1$"
+    with pytest.raises(TrainingStopped, match=message):
+        run(path).restore(start)
+
+
+SAYS_NOTHING = {
+    "empty": b"",
+    "zeros": bytes(100),
+    "half": b'{"state/_METADATA": 12',
+    "not UTF-8": b'{"\xff": 1}',
+    "null": b"null",
+    "a list": b"[1]",
+    "no file": b"{}",
+    "deep": b"[" * 100_000,
+    "checksum of text": b'{"state/_METADATA": "12"}',
+    "checksum null": b'{"state/_METADATA": null}',
+    "checksum 1.5": b'{"state/_METADATA": 1.5}',
+    "checksum of 5000 digits": b'{"state/_METADATA": ' + b"7" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("how", SAYS_NOTHING)
+def test_a_seal_that_says_nothing_does_not_condemn(saved, start, tmp_path, caplog, how):
+    path = shutil.copytree(saved, tmp_path / "run")
+    for step in ("1", "2"):
+        (path / "checkpoints" / step / checkpoint.SEAL).write_bytes(SAYS_NOTHING[how])
     state, seconds = run(path).restore(start)
-    assert_equal(state, start)
-    assert seconds == 0
-    assert len(said_by_us(caplog)) == 3
-    assert said_by_us(caplog)[-1] == "no checkpoint is left; starting at step 0"
-    assert metrics.read(path / "metrics.jsonl") == []
-    assert sorted(p.name for p in (path / "unreadable_checkpoints").iterdir()) == ["1", "2", "2.2"]
+    assert_equal(state, at_step(start, 2))
+    assert seconds == 20.0
+    [said] = said_by_us(caplog)
+    assert said == "the checkpoint of step 2 is unverified: checksums.json is damaged"
+
+
+def test_a_checkpoint_that_only_orbax_finds_damaged_is_set_aside(saved, start, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "run")
+    (path / "checkpoints/2" / checkpoint.SEAL).write_bytes(b"")
+    DAMAGE["half"](path / "checkpoints/2/state/_METADATA")
+    assert_equal(run(path).restore(start)[0], at_step(start, 1))
+
+
+@pytest.mark.parametrize("name", ["../../config.json", "/etc/passwd", "state/none", "\n\ud800"])
+def test_a_seal_of_a_file_that_is_not_there_condemns(saved, start, tmp_path, caplog, name):
+    path = shutil.copytree(saved, tmp_path / "run")
+    seal = path / "checkpoints/2" / checkpoint.SEAL
+    seal.write_text(json.dumps(json.loads(seal.read_text()) | {name: 1}))
+    assert_equal(run(path).restore(start)[0], at_step(start, 1))
+    [said] = said_by_us(caplog)
+    assert "\n" not in said
+
+
+STRAY = {
+    "file 7": lambda path: (path / "7").write_text("mine"),
+    "folder abc": lambda path: (path / "abc").mkdir(),
+    "empty folder 12": lambda path: (path / "12").mkdir(),
+    "step 1 under the name 12": lambda path: shutil.copytree(path / "1", path / "12"),
+    "a link": lambda path: (path / "12").symlink_to("2"),
+    "a link to nothing": lambda path: (path / "12").symlink_to("nowhere"),
+    "a very late step": lambda path: (path / ("9" * 30)).mkdir(),
+    "digits of another script": lambda path: (path / "٣").mkdir(),
+    "no UTF-8": lambda path: (path / os.fsdecode(b"\xff")).mkdir(),
+    "a file without end": lambda path: os.mkfifo(path / "12"),
+}
+
+
+@pytest.mark.parametrize("what", STRAY)
+def test_what_else_lies_among_the_checkpoints_is_no_checkpoint(saved, start, tmp_path, what):
+    path = shutil.copytree(saved, tmp_path / "run")
+    STRAY[what](path / "checkpoints")
+    journal = run(path)
+    assert_equal(journal.restore(start)[0], at_step(start, 2))
+    journal.save(at_step(start, 3), 0.0)
+    assert_equal(run(path).restore(start)[0], at_step(start, 3))
 
 
 def test_a_checkpoint_that_was_being_written_is_ignored(saved, start, tmp_path):
