@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from dpm_jax.data import png
 from dpm_jax.data.dataset import Images
 from dpm_jax.data.image_files import decode
 from dpm_jax.errors import reason
@@ -121,7 +122,10 @@ class _WrongShapeError(Exception):
 
 
 def _decode(encoded: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
+    file = io.BytesIO(encoded)
+    with Image.open(file, formats=("PNG", "JPEG")) as image:
+        if image.format == "PNG":
+            png.check_rows(file)
         return decode(image)
 
 
