@@ -7,6 +7,7 @@ preparing it, on first use, needs TensorFlow.
 import contextlib
 import importlib.util
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,7 @@ def _prepared(name: Name, data_dir: Path | None) -> Any:
     # Imported here: it takes half a second, and most experiments do without it.
     import tensorflow_datasets as tfds
 
-    where = None if data_dir is None else str(data_dir.expanduser())
+    where = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         builder = tfds.builder(name, data_dir=where)
         ready = builder.is_prepared()
