@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,7 +46,7 @@ def _prepare(problem: Problem, words: Sequence[str], prog: str | None) -> Callab
         start = command_line.start(words)
         if start.evaluate is None:
             return _prepare_training(problem, start.preset, words, prog)
-        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog)
+        return _prepare_evaluation(problem, Path(os.path.expanduser(start.evaluate)), words, prog)
 
 
 def _prepare_training(
