@@ -8,6 +8,7 @@ The rooms, in the order in which they may import each other:
     schedule      parameters -> β_t, log ᾱ_t
     scaling       data units and back, nats and bits
     devices       work spread over all devices, chunk by chunk
+    files         files that a person may have edited, read with care
     data          images, read or made, as datasets
     reverse       read-out and β_t -> p(x_{t-1} | x_t)
     process       a model with its parameters filled in: a value, all that the rest needs

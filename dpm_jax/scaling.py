@@ -43,11 +43,11 @@ def fit(examples: np.ndarray) -> Scaling:
     Raises:
         ValueError: if a value is not finite or the examples are all the same.
     """
-    if not np.isfinite(examples).all():
+    # Part by part: a float64 copy of a large image set would not fit.
+    parts = np.array_split(examples, 1 + examples.size // 2**22)
+    if not all(np.isfinite(part).all() for part in parts):
         raise ValueError("examples must be finite, got NaN or infinity")
     mean = examples.mean(0, dtype=np.float64)
-    # Part by part: a float64 copy of a large image set would not fit.
-    parts = np.array_split(examples, 1 + examples.nbytes // 2**24)
     scale = math.sqrt(sum(float(((part - mean) ** 2).sum()) for part in parts) / examples.size)
     if scale == 0:
         raise ValueError("examples must vary, got variance 0")

@@ -11,6 +11,7 @@ from dpm_jax.errors import reason
 
 SUFFIXES = (".npy", ".npz")
 NAMED = 5  # arrays of an archive that a message names
+CHUNK = 2**24  # bytes copied and checked at once: the array is in memory once, in its final form
 
 
 def read(path: Path) -> np.ndarray:
@@ -27,16 +28,18 @@ def read(path: Path) -> np.ndarray:
     _check_type(array, path)
     pixels = array if array.ndim == 4 else array[..., None]
     check_bytes(array.size * (1 if array.dtype == np.uint8 else 4), str(path))
-    if array.dtype == np.uint8:
-        return np.array(pixels)
-    with np.errstate(over="ignore"):
-        floats = pixels.astype(np.float32)
-    if not np.isfinite(floats).all():
-        raise ValueError(
-            f"{path} has NaN or infinity (or values beyond float32); "
-            "remove the images that have them"
-        )
-    return floats
+    kept = np.empty(pixels.shape, np.uint8 if array.dtype == np.uint8 else np.float32)
+    images = max(1, CHUNK // kept[0].nbytes)
+    for start in range(0, len(kept), images):
+        part = kept[start : start + images]
+        with np.errstate(over="ignore"):
+            part[...] = pixels[start : start + images]
+        if not np.isfinite(part).all():
+            raise ValueError(
+                f"{path} has NaN or infinity (or values beyond float32); "
+                "remove the images that have them"
+            )
+    return kept
 
 
 def _load(path: Path) -> np.ndarray:

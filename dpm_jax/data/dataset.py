@@ -70,7 +70,8 @@ def digest(*parts: Pixels) -> str:
 
 def check_varied(pixels: Pixels, what: str) -> None:
     """Raise ValueError if all pixels are equal."""
-    low, high = min(image.min() for image in pixels), max(image.max() for image in pixels)
+    blocks = [pixels] if isinstance(pixels, np.ndarray) else pixels  # an array may hold millions
+    low, high = min(block.min() for block in blocks), max(block.max() for block in blocks)
     if low == high:
         raise ValueError(
             f"{what} is constant: every pixel is {low:g}, so the variance is 0; "

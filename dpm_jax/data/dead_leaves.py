@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from dpm_jax.data.dataset import Images
 from dpm_jax.errors import reason
+from dpm_jax.files import regular_size
 
 CHUNK = 256  # images painted together: enough for NumPy, few enough for the cache
 MAX_SIZE = 256
@@ -161,6 +162,7 @@ def _file_name(law: Law, part: str, count: int, seed: int) -> str:
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
+        regular_size(path)
         images = np.load(path, allow_pickle=False)
     except Exception:  # absent, truncated, or no array at all
         return None

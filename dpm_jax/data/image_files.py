@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from dpm_jax.data import arrays
+from dpm_jax.data import arrays, png
 from dpm_jax.data.dataset import Pixels, check_bytes, check_varied
 from dpm_jax.errors import reason
 
@@ -163,7 +163,7 @@ def _header(file: Path) -> Header:
         with warnings.catch_warnings():
             # Pillow warns of large images from 89 million pixels on; ours is the lower limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
+            with file.open("rb") as opened, Image.open(opened, formats=FORMATS) as image:
                 width, height = image.size
                 wide = image.mode in WIDE_MODES or image.mode.startswith("I;")
                 # Pillow cuts 16-bit colours to 8 bits silently: only its raw mode tells.
@@ -171,6 +171,8 @@ def _header(file: Path) -> Header:
                 channels = 1 if image.mode in GREY_MODES else 3
                 if width * height <= MAX_PIXELS:
                     image.verify()  # the checksums of a PNG, which decoding ignores
+                    if image.format == "PNG":
+                        png.check_rows(opened)
                 if image.format in PHOTOS and image.getexif().get(ORIENTATION, 1) >= 5:
                     width, height = height, width  # it lies on a side
     except Image.DecompressionBombError:

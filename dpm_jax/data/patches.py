@@ -17,6 +17,7 @@ from dpm_jax.data.dataset import Dataset, Images, Pixels
 from dpm_jax.data.split import heldout_patches
 from dpm_jax.scaling import Scaling
 
+CHUNK = 2**20  # numbers standardised at once, in float64
 INDEX_LIMIT = 2**31  # pixels and patches are counted in 32 bits
 
 
@@ -104,10 +105,9 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
     examples = examples[evenly(len(examples), heldout or len(examples))]
     size, channels = examples.shape[1:3], examples.shape[-1]
     grain = 1.0 if examples.dtype == np.uint8 else 0.0
-    row = np.concatenate([image.reshape(-1, channels) for image in images.train])
+    row = _row(images.train, channels)
     units = _fit(row, grain)
-    u = np.random.default_rng(seed).random(examples.shape, np.float32)
-    heldout_x0 = scaling.standardise(units, scaling.dequantise(examples, grain * u))
+    heldout_x0 = _dequantised(examples, units, grain, seed)
     where = layout(images.train, size)
     data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain))
     return ImageData(data, units, grain, images.heldout, where)
@@ -126,12 +126,32 @@ def _check_heldout(count: int, wanted: int) -> None:
         )
 
 
+def _row(images: Pixels, channels: int) -> np.ndarray:
+    """All pixels [n, channels]."""
+    if isinstance(images, np.ndarray):
+        return images.reshape(-1, channels)  # no copy
+    return np.concatenate([image.reshape(-1, channels) for image in images])
+
+
+def _dequantised(examples: np.ndarray, units: Scaling, grain: float, seed: int) -> np.ndarray:
+    """Examples in the model's units, the noise of their grain drawn once."""
+    x0 = np.empty(examples.shape, np.float32)
+    rng, count = np.random.default_rng(seed), max(1, CHUNK // x0[0].size)
+    for start in range(0, len(x0), count):
+        part = examples[start : start + count]
+        u = rng.random(part.shape, np.float32)
+        x0[start : start + count] = scaling.standardise(units, scaling.dequantise(part, grain * u))
+    return x0
+
+
 def evenly(count: int, wanted: int) -> np.ndarray:
     """``wanted`` of the numbers 0..count-1, or all if there are fewer, evenly spread."""
     return np.linspace(0, count - 1, min(wanted, count)).round().astype(int)
 
 
 def _grid(images: Pixels, patch: int) -> np.ndarray:
+    if isinstance(images, np.ndarray):
+        return heldout_patches(images, patch)
     return np.concatenate([heldout_patches(image, patch) for image in images])
 
 
@@ -141,7 +161,7 @@ def layout(images: Pixels, size: tuple[int, int]) -> Layout:
     Raises:
         ValueError: if there are too many pixels or patches to count.
     """
-    height, width = np.array([image.shape[:2] for image in images], np.int64).T
+    height, width = _sides(images)
     across = width - size[1] + 1
     last = np.cumsum((height - size[0] + 1) * across)
     end = np.cumsum(height * width)
@@ -151,6 +171,13 @@ def layout(images: Pixels, size: tuple[int, int]) -> Layout:
         )
     columns = (end - height * width, width, across, last)
     return Layout(*(column.astype(np.int32) for column in columns))
+
+
+def _sides(images: Pixels) -> np.ndarray:
+    """Heights and widths [2, n]."""
+    if isinstance(images, np.ndarray):
+        return np.broadcast_to(np.array(images.shape[1:3])[:, None], (2, len(images)))
+    return np.array([image.shape[:2] for image in images], np.int64).T
 
 
 def _batch(

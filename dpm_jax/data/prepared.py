@@ -7,6 +7,7 @@ preparing it, on first use, needs TensorFlow.
 import contextlib
 import importlib.util
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from dpm_jax.data import png
 from dpm_jax.data.dataset import Images
 from dpm_jax.data.image_files import decode
 from dpm_jax.errors import reason
@@ -44,7 +46,7 @@ def _prepared(name: Name, data_dir: Path | None) -> Any:
     # Imported here: it takes half a second, and most experiments do without it.
     import tensorflow_datasets as tfds
 
-    where = None if data_dir is None else str(data_dir.expanduser())
+    where = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         builder = tfds.builder(name, data_dir=where)
         ready = builder.is_prepared()
@@ -121,7 +123,10 @@ class _WrongShapeError(Exception):
 
 
 def _decode(encoded: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
+    file = io.BytesIO(encoded)
+    with Image.open(file, formats=("PNG", "JPEG")) as image:
+        if image.format == "PNG":
+            png.check_rows(file)
         return decode(image)
 
 

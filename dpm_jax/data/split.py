@@ -24,14 +24,10 @@ def split(pixels: Pixels, *, patch: int | None = None) -> Images:
             whole images are too few, or all pixels of the training part are equal.
     """
     if patch is not None:
-        for image in pixels:
+        for image in pixels[:1] if isinstance(pixels, np.ndarray) else pixels:
             _check_patch(image, patch)
     if len(pixels) >= HOLD_OUT:
-        every = min(HOLD_OUT, len(pixels) // 2)
-        parts = Images(
-            [image for i, image in enumerate(pixels) if (i + 1) % every],
-            list(pixels[every - 1 :: every]),
-        )
+        parts = _by_image(pixels, min(HOLD_OUT, len(pixels) // 2))
     elif patch is None:
         raise ValueError(
             f"{len(pixels)} whole images are too few to hold some out, {HOLD_OUT} are needed; "
@@ -42,6 +38,17 @@ def split(pixels: Pixels, *, patch: int | None = None) -> Images:
         parts = Images([train for train, _ in regions], [heldout for _, heldout in regions])
     check_varied(parts.train, "the training part")
     return parts
+
+
+def _by_image(pixels: Pixels, every: int) -> Images:
+    if isinstance(pixels, np.ndarray):  # stays one: images may be millions
+        train = pixels[np.arange(1, len(pixels) + 1) % every > 0]
+        # A copy, so that the whole can go.
+        return Images(train, pixels[every - 1 :: every].copy())
+    return Images(
+        [image for i, image in enumerate(pixels) if (i + 1) % every],
+        list(pixels[every - 1 :: every]),
+    )
 
 
 def _cut(image: np.ndarray, patch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,19 +71,23 @@ def heldout_patches(image: np.ndarray, patch: int) -> np.ndarray:
 
     Row by row from the top left; what is left over at the right and at the bottom is dropped.
 
+    Args:
+        image: [height, width, channels], or an array of such images, taken one after the other.
+        patch: side of the patches.
+
     Raises:
         ValueError: if the image is smaller than a patch.
     """
     _check_patch(image, patch)
-    height, width, channels = image.shape
+    *count, height, width, channels = image.shape
     rows, columns = height // patch, width // patch
-    whole = image[: rows * patch, : columns * patch]
-    grid = whole.reshape(rows, patch, columns, patch, channels).swapaxes(1, 2)
+    whole = image[..., : rows * patch, : columns * patch, :]
+    grid = whole.reshape(*count, rows, patch, columns, patch, channels).swapaxes(-4, -3)
     return grid.reshape(-1, patch, patch, channels)
 
 
 def _check_patch(image: np.ndarray, patch: int) -> None:
-    height, width, _ = image.shape
+    *_, height, width, _ = image.shape
     if patch < 1:
         raise ValueError(f"patch must be at least 1, got {patch}")
     if patch > min(height, width):

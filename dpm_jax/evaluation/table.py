@@ -3,12 +3,12 @@
 dpm table RUN...
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpm_jax import files
 from dpm_jax.errors import reason
 from dpm_jax.evaluation.paper import TABLE_1
 
@@ -27,13 +27,19 @@ COLUMNS = (
 
 
 def row(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line of the table from one ``result.json``."""
-    paper = TABLE_1[result["experiment"]]
+    """One line of the table from one ``result.json``.
+
+    Raises:
+        ValueError: naming the key, if something is missing or cannot be shown.
+    """
+    if (name := _text(result, "experiment")) not in TABLE_1:
+        raise ValueError(f"experiment is {name!r}")
+    paper = TABLE_1[name]
     # Laws have a limit and weighted paths; images a baseline and a code length.
-    weighted = f" (N = {result['iw_samples']})" if "iw_samples" in result else ""
-    limit = f"{result['true_limit_bits']:.3f}" if "true_limit_bits" in result else ""
+    weighted = f" (N = {_number(result, 'iw_samples'):.0f})" if "iw_samples" in result else ""
+    limit = f"{_number(result, 'true_limit_bits'):.3f}" if "true_limit_bits" in result else ""
     cells = (
-        f"{paper.title}{result['variant']}",
+        f"{paper.title}{_text(result, 'variant')}",
         f"{_measured(result, f'K_{paper.key}')} {paper.unit}",
         _measured(result, f"K_minus_L_null_{paper.key}"),
         _optional(result, "iw_bound_bits") + weighted,
@@ -46,8 +52,25 @@ def row(result: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(cell or NONE for cell in cells)
 
 
+def _text(result: Mapping[str, Any], key: str) -> str:
+    """What can be shown in one line, whatever a file of a person's is called."""
+    if not isinstance(value := result.get(key), str):
+        raise ValueError(f"{key} is {value!r}, not a text")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+
+
+def _number(result: Mapping[str, Any], key: str) -> float:
+    value = result.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{key} is {value!r}, not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{key} is a number of too many digits") from None
+
+
 def _measured(result: Mapping[str, Any], key: str) -> str:
-    return f"{result[key]:.3f} ± {result[key + '_se']:.3f}"
+    return f"{_number(result, key):.3f} ± {_number(result, key + '_se'):.3f}"
 
 
 def _optional(result: Mapping[str, Any], key: str) -> str:
@@ -72,7 +95,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(row, results)]
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows)
+    return "\n".join("| " + " | ".join(c.replace("|", r"\|") for c in r) + " |" for r in rows)
 
 
 def read(folder: Path) -> Mapping[str, Any]:
@@ -83,29 +106,33 @@ def read(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / "result.json"
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
+        result = files.read_object(path)
         row(result)
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read ({reason(error)}); is it a finished run's folder?"
         ) from None
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} does not hold a whole result of {' or '.join(TABLE_1)}") from None
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not hold a whole result of {' or '.join(TABLE_1)}: {reason(error)}"
+        ) from None
     return result
 
 
 def main(folders: Sequence[str]) -> int:
-    """Print both forms; 2 with one line on bad input."""
+    """Print both forms of all that can be read; 2 if any cannot, each named in one line."""
     if not folders or folders[0] in ("-h", "--help"):
         print("usage: dpm table RUN...", file=sys.stdout if folders else sys.stderr)
         return 0 if folders else 2
-    try:
-        results = [read(Path(folder)) for folder in folders]
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(text(results), markdown(results), sep="\n\n")
-    return 0
+    results = []
+    for folder in folders:
+        try:
+            results.append(read(Path(folder)))
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+    if results:
+        print(text(results), markdown(results), sep="\n\n")
+    return 0 if len(results) == len(folders) else 2
 
 
 if __name__ == "__main__":

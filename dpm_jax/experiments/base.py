@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from dpm_jax import files
+from dpm_jax.errors import reason
 from dpm_jax.training.config import TrainConfig, require
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 SCHEDULES = ("learned", "fixed")  # any other is a file
+RATE = 64  # bytes that a rate may take in a schedule file; NumPy writes 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +184,16 @@ def schedule_family(
     if name == "fixed":
         return schedule.fixed(steps), {}
     try:
-        rates = [float(word) for word in Path(name).read_text().split()]
+        content = files.read_bytes(Path(name), most=max(files.MOST, RATE * steps))
+        rates = [float(word) for word in content.decode().split()]
     except OSError:
         raise ValueError(
             f"schedule must be learned, fixed or a readable file, got {name}"
         ) from None
     except ValueError as error:
-        raise ValueError(f"schedule file {name} must hold numbers, one per line: {error}") from None
+        raise ValueError(
+            f"schedule file {name} must hold numbers, one per line: {reason(error)}"
+        ) from None
     if len(rates) != steps:
         raise ValueError(f"timesteps is {steps}, but schedule file {name} has {len(rates)} rates")
     return schedule.given(rates), {"schedule": digest([np.array(rates)])}

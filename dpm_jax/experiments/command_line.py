@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,11 +66,18 @@ def from_json(default: Config, saved: Mapping[str, Any]) -> Config:
     Keys that are no fields are passed over, and fields that were not saved keep their default.
 
     Raises:
-        ValueError: in one line.
+        ValueError: in one line, on a value that a config refuses or would not have been saved.
     """
     fields = {field.name for field in dataclasses.fields(default)}  # type: ignore[arg-type]
-    words = (_flag(name, value) for name, value in saved.items() if name in fields)
-    return parse("", default, [word for flag in words for word in flag])
+    known = {name: value for name, value in saved.items() if name in fields}
+    words = (word for name, value in known.items() for word in _flag(name, value))
+    config = parse("", default, list(words))
+    # A flag is a text: the saved value must be the very one that this text has made.
+    made = json.loads(json.dumps(vars(config), default=str))
+    for name, value in known.items():
+        if made[name] != value:
+            raise ValueError(f"{_name(name)} cannot be {value!r}")
+    return config
 
 
 def preset(
@@ -89,12 +97,19 @@ def preset(
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
+    flag = _name(name)
     if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
+        return [flag if value else f"--no-{flag[2:]}"]
     if isinstance(value, list):
-        return [f"--{flag}", *map(str, value)]
-    return [f"--{flag}={value}"]
+        # A text could be another flag.
+        if not all(isinstance(item, int | float) for item in value):
+            raise ValueError(f"{flag} must be numbers, got {value!r}")
+        return [flag, *map(str, value)]
+    return [f"{flag}={value}"]
+
+
+def _name(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 @contextlib.contextmanager

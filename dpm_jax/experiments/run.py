@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -54,7 +55,8 @@ def _prepare(
         start = command_line.start(words)
         if start.evaluate is None:
             return _prepare_training(problem, start.preset, words, prog, held)
-        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog, held)
+        source = Path(os.path.expanduser(start.evaluate))
+        return _prepare_evaluation(problem, source, words, prog, held)
 
 
 def _prepare_training(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax import schedule
+from dpm_jax.errors import reason
 from dpm_jax.experiments import command_line, registry
 from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units
 from dpm_jax.process import Process, bind, init, parameter_count
 from dpm_jax.sampling.draw import draw
 from dpm_jax.scaling import Scaling, standardise
+from dpm_jax.schedule import Schedule
 from dpm_jax.training import model_file
 from dpm_jax.training.folder import RunFolder
 from dpm_jax.training.model_file import ModelFile
@@ -78,13 +82,15 @@ def load(path: str | Path) -> SavedRun:
     Raises:
         ValueError: if the path holds no model, its training has not ended, or it is damaged.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # unlike Path's, it leaves a user who is not there
     file = RunFolder(path).model if path.is_dir() else path
     held = model_file.load(file)
     try:
         return _filled(held)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} does not hold a model of this version ({error})") from None
+    except Exception as error:  # what a person has edited raises almost anything
+        raise ValueError(
+            f"{file} does not hold a model of this version ({reason(error)})"
+        ) from None
 
 
 def save(
@@ -113,21 +119,61 @@ def save(
 
 
 def _filled(held: ModelFile) -> SavedRun:
-    settings, units = held.about["settings"], held.about["units"]
+    settings, facts = held.about["settings"], held.about["facts"]
     problem = registry.problem(settings["experiment"])
-    config = command_line.from_json(next(iter(problem.presets.values())), settings)
-    family = schedule.constant(*map(np.asarray, held.schedule))
-    model = problem.model(config, held.about["facts"], family)
+    config = _config(problem, settings)
+    _check_schedule(held.schedule, vars(config)["timesteps"])
+    model = problem.model(config, facts, schedule.constant(*map(np.asarray, held.schedule)))
     expected = jax.eval_shape(partial(init, model), jax.random.key(0))["network"]
-    if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, held.network):
-        raise ValueError("its parameters are not those of its network")
+    _check_parameters(held.network, expected)
     network = jax.tree.map(jnp.asarray, held.network)  # a traced t cannot index NumPy's
     return SavedRun(
         problem=problem,
         settings=settings,
         config=config,
         process=bind(model, {"network": network, "schedule": {}}),
-        units=Units(Scaling(np.asarray(units["mean"]), units["scale"]), units["grain"]),
-        facts=held.about["facts"],
-        effort=Effort(**held.about["effort"]),
+        units=_units(held.about["units"], model.event_shape),
+        facts=facts,
+        effort=_effort(held.about["effort"]),
     )
+
+
+def _config(problem: Problem, settings: Mapping[str, Any]) -> RunConfig:
+    """The run's configuration, checked as the command line is."""
+    default = command_line.preset(problem.presets, settings.get("preset"), lambda: False)
+    # A gift does not say where to write, or what to throw away.
+    decisive = {k: v for k, v in settings.items() if k not in default.NOT_THE_RUN}
+    return command_line.from_json(default, decisive)
+
+
+def _check_schedule(held: Schedule, steps: int) -> None:
+    beta, log_alpha_bar = map(np.asarray, held)
+    for array in (beta, log_alpha_bar):
+        if array.shape != (steps,) or array.dtype != np.float32:
+            raise ValueError(f"its schedule is not of {steps} steps, float32")
+    if not ((beta >= 0) & (beta <= 1) & (log_alpha_bar <= 0)).all():
+        raise ValueError("its schedule has rates outside 0 to 1")
+
+
+def _check_parameters(held: Any, expected: Any) -> None:
+    kinds = [jax.tree.map(lambda a: (a.shape, a.dtype), tree) for tree in (held, expected)]
+    if kinds[0] != kinds[1]:
+        raise ValueError("its parameters are not those of its network")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(held)):
+        raise ValueError("its parameters are not finite")
+
+
+def _units(saved: Mapping[str, Any], event_shape: tuple[int, ...]) -> Units:
+    mean, scale, grain = np.asarray(saved["mean"], float), saved["scale"], saved["grain"]
+    if np.broadcast_shapes(mean.shape, event_shape) != event_shape or not np.isfinite(mean).all():
+        raise ValueError(f"its units have no mean of examples {event_shape}")
+    if not (0 < scale < math.inf and grain in (0, 1)):
+        raise ValueError(f"its units have scale {scale!r} and grain {grain!r}")
+    return Units(Scaling(mean, float(scale)), float(grain))
+
+
+def _effort(saved: Mapping[str, Any]) -> Effort:
+    effort = Effort(**saved)
+    if not all(0 <= number < 2**63 for number in effort):
+        raise ValueError(f"its effort is {effort}")
+    return effort

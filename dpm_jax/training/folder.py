@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dpm_jax import files
 from dpm_jax.errors import reason
 from dpm_jax.training import lock
 from dpm_jax.training.clearing import check_clearable, clear
@@ -179,9 +180,9 @@ def read_config(path: Path) -> Config:
         ValueError: if the folder is not a run's.
     """
     try:
-        config: Config = json.loads(RunFolder(path).config.read_text())
+        config: Config = files.read_object(RunFolder(path).config)
         config["experiment"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         raise ValueError(f"{path} is not a run's folder: it has no readable config.json") from None
     return config
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dpm_jax import files
 from dpm_jax.process import Process
 from dpm_jax.schedule import Schedule
 from dpm_jax.training.folder import write_whole
@@ -64,10 +65,9 @@ def load(path: Path) -> ModelFile:
         ValueError: if it is missing, damaged, or of a format that this version does not know.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = _arrays(path)
         whole = np.array_equal(arrays.pop("sha256"), _digest(arrays))
-        about = json.loads(arrays.pop("about").tobytes())
+        about = files.parse_object(arrays.pop("about").tobytes())
         number = about["format"]
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: has its training ended?") from None
@@ -82,9 +82,20 @@ def load(path: Path) -> ModelFile:
         )
     try:
         schedule = Schedule(*(arrays.pop(f"schedule/{name}") for name in Schedule._fields))
+        return ModelFile(schedule, _tree(arrays), about)
     except KeyError as error:
         raise ValueError(f"{path} is damaged or no model file (it has no {error})") from None
-    return ModelFile(schedule, _tree(arrays), about)
+    except Exception as error:  # as above: one parameter lies inside another, say
+        raise ValueError(f"{path} is damaged or no model file ({type(error).__name__})") from None
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    size = files.regular_size(path)
+    with np.load(path, allow_pickle=False) as archive:
+        # It is written without compression: what unpacks to more than itself is another's.
+        if sum(member.file_size for member in archive.zip.infolist()) > size:
+            raise ValueError("compressed")
+        return {name: archive[name] for name in archive.files}
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -106,7 +117,9 @@ def _flat(tree: Any, prefix: str = "network") -> dict[str, np.ndarray]:
 def _tree(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for name, leaf in flat.items():
-        *path, last = name.split("/")[1:]
+        room, *path, last = name.split("/")
+        if room != "network" or len(path) > files.DEEPEST:
+            raise ValueError(f"{name} is no parameter")
         branch = root
         for part in path:
             branch = branch.setdefault(part, {})

@@ -1,6 +1,7 @@
 """Dead leaves: the law, against its integral and against a painter; and the cache on disk."""
 
 import errno
+import os
 from functools import cache
 
 import numpy as np
@@ -140,6 +141,15 @@ def test_parts_are_independent_and_lengthen_without_change(tmp_path):
     equal = (data.train[:, None] == data.heldout).mean((2, 3, 4))
     assert equal.max() < 1
     assert equal.mean() < 0.01
+
+
+def test_a_pipe_in_the_cache_is_not_opened(tmp_path):
+    first = load(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+        os.mkfifo(path)
+    np.testing.assert_array_equal(load(tmp_path).train, first.train)
+    assert all(path.is_file() for path in tmp_path.iterdir())
 
 
 def test_cached_images_are_not_drawn_again(tmp_path, monkeypatch):

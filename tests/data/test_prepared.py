@@ -145,6 +145,7 @@ def test_not_prepared_without_tensorflow(tmp_path, monkeypatch):
     assert message.startswith(f"mnist is not prepared in {tmp_path / 'none'}")
     assert "needs tensorflow; pip install 'dpm_jax[prepare]', or give the --data-dir" in message
     assert not (tmp_path / "none").exists()
+    assert "~nobody_of_this_name" in refusal("mnist", Path("~nobody_of_this_name"))
 
 
 def prepare_with(monkeypatch, action):

@@ -1,6 +1,7 @@
 """The paper's Table 1 beside ours, from run folders."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -67,20 +68,76 @@ def test_columns_are_aligned_and_markdown_is_a_table(runs, capsys):
         ("{}", "does not hold a whole result"),
         (json.dumps(RESULT | {"experiment": "imagenet"}), "does not hold a whole result"),
         (json.dumps(RESULT | {"K_bits": None}), "does not hold a whole result"),
-        (json.dumps(RESULT | {"K_bits": "much"}), "does not hold a whole result"),
+        (json.dumps(RESULT | {"K_bits": "much"}), "K_bits is 'much', not a number"),
+        (json.dumps(RESULT | {"K_bits": True}), "K_bits is True, not a number"),
+        (json.dumps(RESULT | {"K_bits_se": [1.0]}), "K_bits_se is [1.0], not a number"),
+        (json.dumps(RESULT | {"K_bits": 10**400}), "K_bits is a number of too many digits"),
+        (json.dumps(RESULT | {"iw_samples": "64"}), "iw_samples is '64', not a number"),
+        (json.dumps(RESULT | {"true_limit_bits": {}}), "true_limit_bits is {}, not a number"),
+        (json.dumps(RESULT | {"variant": 3}), "variant is 3, not a text"),
+        (json.dumps(RESULT | {"experiment": ["heartbeat"]}), "experiment is ['heartbeat'], not a"),
+        (
+            json.dumps(RESULT | {"experiment": "\ud800"}),
+            "experiment is '\N{REPLACEMENT CHARACTER}'",
+        ),
+        (json.dumps(RESULT)[:-1] + ', "seed": 1, "seed": 2}', "an object has a key twice"),
+        ("[" * 10**5, "nested deeper than"),
+        ('{"a":' + "[" * 20 + "]" * 20 + "}", "nested deeper than"),
+        (" " * 2**20 + "{}", "larger than 1048576 bytes"),
+        ('{"a": ' + "9" * 5_000 + "}", "digits"),
     ],
 )
-def test_a_folder_without_a_whole_result_is_one_line(runs, tmp_path, capsys, text, wrong):
+def test_a_folder_without_a_whole_result_is_one_line_and_hides_no_other(
+    runs, tmp_path, capsys, text, wrong
+):
+    table.main(runs)
+    good = capsys.readouterr().out
     bad = tmp_path / "bad"
     bad.mkdir()
     if text is not None:
         (bad / "result.json").write_text(text)
-    assert table.main([*runs, str(bad)]) == 2
+    assert table.main([runs[0], str(bad), runs[1]]) == 2
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out == good
     assert err.startswith(f"error: {bad}/result.json ")
     assert wrong in err
     assert err.count("\n") == 1
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path, capsys):
+    (tmp_path / "folder" / "result.json").mkdir(parents=True)
+    for name, make in (("pipe", os.mkfifo), ("device", lambda p: p.symlink_to("/dev/zero"))):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / "result.json")
+    names = ("folder", "pipe", "device")
+    assert table.main([str(tmp_path / name) for name in names]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.count("(not a regular file); is it a finished") for line in err.splitlines()] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_a_title_stays_one_cell_whatever_a_file_is_called(runs, tmp_path, capfd):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    strange = ", a|b\n\x1b[2J\udcff.npy"
+    (folder / "result.json").write_text(json.dumps(RESULT | {"variant": strange}))
+    assert table.main([*runs, str(folder)]) == 0
+    text, markdown = capfd.readouterr().out.split("\n\n")
+    assert "swiss roll, a|b��[2J�.npy" in text
+    assert "| swiss roll, a\\|b��[2J�.npy |" in markdown
+    assert len(text.splitlines()) == 4
+
+
+def test_a_result_that_is_not_finite_is_shown_as_it_is(runs, tmp_path, capsys):
+    folder = tmp_path / "diverged"
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(RESULT | {"K_bits": float("nan")}))
+    assert table.main([str(folder)]) == 0
+    assert "nan ± 0.004 bits" in capsys.readouterr().out
 
 
 def test_without_folders_the_usage_is_said():

@@ -64,10 +64,13 @@ def build(config: Config) -> Experiment:
 
     if config.data is None:
         raise ValueError("data must be given: a folder of PNG, JPEG or WebP images, or an array")
-    pixels = image_files.read(
-        config.data, any_size=config.patch is not None, resize=config.resize, crop=config.crop
+    parts = split.split(
+        # Not held here: as they were read, they can go once they are split.
+        image_files.read(
+            config.data, any_size=config.patch is not None, resize=config.resize, crop=config.crop
+        ),
+        patch=config.patch,
     )
-    parts = split.split(pixels, patch=config.patch)
     variant = f", {config.data.name}"
     return experiment(config, parts, flag="data", variant=variant, patch=config.patch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -88,6 +89,7 @@ def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
     from dpm_jax import models
     from dpm_jax.reverse import FORMS
 
+    _check(facts)
     height, width, channels = facts["event_shape"]
     return models.gaussian_multiscale(
         (height, width, channels),
@@ -103,6 +105,15 @@ def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
         form=FORMS[config.reverse],
         dtype=jnp.dtype(config.precision),
     )
+
+
+def _check(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError on facts that no images have: a person may have edited a saved run's."""
+    shape, finest, (low, high) = facts["event_shape"], facts["finest"], facts["range"]
+    if not all(isinstance(side, int) and side > 0 for side in shape) or shape[2:] not in ([1], [3]):
+        raise ValueError(f"event_shape must be height, width and 1 or 3 channels, got {shape}")
+    if not (0 < finest < math.inf and -math.inf < low < high < math.inf):
+        raise ValueError(f"finest must be positive and range rise, got {finest} and {[low, high]}")
 
 
 def frames(

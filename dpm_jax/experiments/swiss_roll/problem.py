@@ -63,11 +63,11 @@ def build_model(config: Config, facts: Mapping[str, Any], schedule: ScheduleFami
     from dpm_jax.process import LAST_STEPS
     from dpm_jax.reverse import FORMS
 
-    networks = {
-        "rbf": partial(models.gaussian_rbf, units=config.hidden[0]),
-        "mlp": partial(models.gaussian_mlp, hidden=config.hidden, octaves=config.octaves),
-    }
-    return networks[config.network](
+    if config.network == "rbf":
+        network = partial(models.gaussian_rbf, units=config.hidden[0])
+    else:
+        network = partial(models.gaussian_mlp, hidden=config.hidden, octaves=config.octaves)
+    return network(
         (2,), schedule, form=FORMS[config.reverse], last_step=LAST_STEPS[config.last_step]
     )
 
