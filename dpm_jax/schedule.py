@@ -11,12 +11,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import log_sigmoid, sigmoid
+from jax.nn import sigmoid
 
 from dpm_jax.array_types import Array, Float, PerStep, Scalar, Step
 
 MIN_LOG_SNR = -8.0
 """Floor of the learned log-SNR at t = T: there x_T holds under e^-8 nats of x_0 a dimension."""
+
+LEAST_SHARE = 1e-12
+"""Floor of a learned step's share of the fall in log-SNR, and of the share that λ_T makes of it."""
+
+LEAST_BETA_1, MOST_BETA_1 = 1e-14, 1 - 1e-6
+"""Limits of a learned schedule's β_1: float32 rounds √β_1 away from x_0, or ᾱ_1 from 1-β_1."""
+
+LEAST_FLOAT = float(np.finfo(np.float32).tiny)  # XLA takes anything smaller for 0
 
 
 class Schedule(NamedTuple):
@@ -80,21 +88,26 @@ def log_snr(log_alpha_bar: np.ndarray | float) -> np.ndarray:
 
 
 def given(beta: Float[np.ndarray, " T"] | list[float]) -> ScheduleFamily:
-    """A fixed schedule from any array of rates β_1..β_T.
+    """A fixed schedule from any array of rates β_1..β_T, as float32 holds them.
 
     Raises:
-        ValueError: unless T ≥ 2 and every β_t lies in (0, 1); β_T may be 1.
+        ValueError: unless T ≥ 2 and every β_t lies in (0, 1) in float32 too; β_T may be 1.
     """
-    # log ᾱ is accumulated in float64: 2,000 steps of float32 would lose three digits.
-    rates = np.asarray(beta, np.float64)
-    if rates.ndim != 1:
-        raise ValueError(f"beta must be a list of T rates, got an array of shape {rates.shape}")
-    check_steps(len(rates))
-    inside = (rates > 0) & (rates < 1)
-    inside[-1] |= rates[-1] == 1  # the paper's own fixed schedule ends so
+    asked = np.asarray(beta, np.float64)
+    if asked.ndim != 1:
+        raise ValueError(f"beta must be a list of T rates, got an array of shape {asked.shape}")
+    check_steps(len(asked))
+    # log ᾱ is that of the rounded rates, or the two would not be of one diffusion where β is
+    # near 1; and it is accumulated in float64: 2,000 steps of float32 would lose three digits.
+    rates = asked.astype(np.float32).astype(np.float64)
+    inside = (rates >= LEAST_FLOAT) & (rates < 1)
+    inside[-1] |= asked[-1] == 1  # the paper's own fixed schedule ends so
     if not inside.all():
         t = int(np.argmin(inside)) + 1
-        raise ValueError(f"beta must lie in (0, 1), got beta_{t} = {rates[t - 1]}")
+        raise ValueError(
+            f"beta must lie in (0, 1), got beta_{t} = {asked[t - 1]}: "
+            f"float32 holds {LEAST_FLOAT:.2g} to 1 - 6e-8"
+        )
     with np.errstate(divide="ignore"):  # log ᾱ_T = -inf where β_T = 1, and that is right
         log_alpha_bar = np.cumsum(np.log1p(-rates))
     return constant(rates.astype(np.float32), log_alpha_bar.astype(np.float32))
@@ -128,8 +141,9 @@ def learned(
 
     The parameters move the log-SNR λ_t = log ᾱ_t/(1-ᾱ_t), which falls from
     λ_1 = logit(1-β_1) to λ_T in steps whose shares are a softmax: no step can collapse to
-    β = 0 or run off to β = 1, where its gradient would vanish and never return. λ_T is free
-    between λ_1 and ``MIN_LOG_SNR``.
+    β = 0 or run off to β = 1, where its gradient would vanish and never return; no share is
+    below ``LEAST_SHARE``. λ_T is free between λ_1 and ``MIN_LOG_SNR``, or λ_1 - 1 where that
+    is lower.
 
     Learning starts with shares (t-1)^-spacing. At 1, the first steps are the longest: where
     β_1 lies far below the data's finest scale, they have a long way to go before there is
@@ -141,13 +155,17 @@ def learned(
     what Adam normalises away.
 
     Raises:
-        ValueError: if ``steps`` < 2, ``beta_1`` is not in (0, 1), or ``knots`` < 2.
+        ValueError: if ``steps`` < 2, ``beta_1`` is not between ``LEAST_BETA_1`` and
+            ``MOST_BETA_1``, or ``knots`` < 2.
     """
     check_steps(steps)
     if knots is not None and knots < 2:
         raise ValueError(f"knots must be at least 2, got {knots}")
-    if not 0 < beta_1 < 1:
-        raise ValueError(f"beta_1 must lie in (0, 1), got {beta_1}")
+    if not LEAST_BETA_1 <= beta_1 <= MOST_BETA_1:
+        raise ValueError(
+            f"beta_1 must lie in (0, 1), got {beta_1}: "
+            f"float32 has room for {LEAST_BETA_1:g} to 1 - 1e-6"
+        )
     start = float(log_snr(np.log1p(-np.float64(beta_1))))
     reach = max(start - MIN_LOG_SNR, 1.0)
 
@@ -159,11 +177,12 @@ def learned(
 
     def apply(params: dict[str, Any]) -> Schedule:
         log_shares = jnp.interp(every, free, params["gaps"])
-        fallen = jnp.cumsum(jax.nn.softmax(log_shares)) * sigmoid(params["end"])
-        log_snr = jnp.concatenate([jnp.full(1, start), start - reach * fallen])
-        log_alpha_bar = log_sigmoid(log_snr)
-        before = jnp.concatenate([jnp.zeros(1), log_alpha_bar[:-1]])
-        # 1 - ᾱ_t/ᾱ_{t-1}
-        return Schedule(-jnp.expm1(log_alpha_bar - before), log_alpha_bar)
+        shares = jax.nn.softmax(log_shares) + LEAST_SHARE
+        gaps = reach * shares * (sigmoid(params["end"]) + LEAST_SHARE)  # λ_{t-1} - λ_t
+        log_snr = start - jnp.concatenate([jnp.zeros(1), jnp.cumsum(gaps)])
+        # 1 - ᾱ_t/ᾱ_{t-1} = (1 - exp(λ_t - λ_{t-1})) (1-ᾱ_t), without cancellation; λ_0 is ∞.
+        beta = sigmoid(-log_snr) * -jnp.expm1(jnp.concatenate([jnp.full(1, -jnp.inf), -gaps]))
+        # Not log σ(λ_t): the rounding of λ would set it apart from the rates.
+        return Schedule(beta, jnp.cumsum(jnp.log1p(-beta)))
 
     return ScheduleFamily(steps, init, apply, learned=True)

@@ -48,12 +48,24 @@ def test_given_accumulates_the_signal():
         ([0.5, 1.0, 0.5], r"beta must lie in \(0, 1\), got beta_2 = 1.0"),
         ([0.5, 1.5], r"beta must lie in \(0, 1\), got beta_2 = 1.5"),
         ([0.5, float("nan")], r"beta must lie in \(0, 1\), got beta_2 = nan"),
+        ([0.5, 1e-46], r"got beta_2 = 1e-46: float32 holds 1.2e-38 to 1 - 6e-8"),
+        ([1e-40, 0.5], r"got beta_1 = 1e-40: float32 holds"),  # subnormal: XLA takes it for 0
+        ([1 - 1e-9, 0.5], r"got beta_1 = 0.999999999: float32 holds"),
+        ([0.5, 1 - 1e-9], r"got beta_2 = 0.999999999: float32 holds"),
         ([0.5], "timesteps must be at least 2, got 1"),
     ],
 )
 def test_given_checks_its_rates(beta, message):
     with pytest.raises(ValueError, match=message):
         schedule.given(beta)
+
+
+def test_given_is_the_diffusion_of_the_rates_that_float32_holds():
+    # Near β = 1 rounding moves 1-β, and ᾱ has to move with it.
+    asked = [1 - 1e-7, 0.3, 1 - 3e-7]
+    beta, log_alpha_bar = float64_of(schedule.given(asked).apply({}))
+    assert abs((1 - beta[0]) / 1e-7 - 1) > 0.1
+    np.testing.assert_allclose(log_alpha_bar, np.log(np.cumprod(1 - beta)), rtol=EPS)
 
 
 @pytest.mark.parametrize("steps", [1, 0, -3])
@@ -63,7 +75,7 @@ def test_a_schedule_has_two_steps_or_more(steps):
             make(steps)
 
 
-@pytest.mark.parametrize("beta_1", [0.0, 1.0, -1e-3, float("nan")])
+@pytest.mark.parametrize("beta_1", [0.0, 1.0, -1e-3, float("nan"), 1e-15, 1 - 1e-7])
 def test_learned_checks_beta_1(beta_1):
     with pytest.raises(ValueError, match=rf"beta_1 must lie in \(0, 1\), got {beta_1}"):
         schedule.learned(40, beta_1)
@@ -101,11 +113,66 @@ def test_learned_is_a_schedule_for_any_parameters(drawn):
     assert ((beta > 0) & (beta < 1)).all()
     assert (np.diff(log_alpha_bar) < 0).all()
     assert log_alpha_bar[0] < 0
+    # What the rounding of β leaves uncertain in log(1-β).
     log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
-    assert log_snr[-1] >= schedule.MIN_LOG_SNR - 1e-5
-    # What float32 leaves uncertain in each log(1-β_t), by its derivative.
-    rounding = 4 * EPS * np.cumsum(np.abs(log_alpha_bar) + beta / (1 - beta))
-    assert (np.abs(np.cumsum(np.log1p(-beta)) - log_alpha_bar) <= rounding).all()
+    assert log_snr[-1] >= schedule.MIN_LOG_SNR - EPS / (1 - beta.max())
+    # log ᾱ is that of these very rates.
+    np.testing.assert_allclose(np.cumsum(np.log1p(-beta)), log_alpha_bar, rtol=8 * EPS)
+
+
+def by_hand(steps, beta_1, gaps, end):
+    """β_t as the docstring says it, in float64 from ᾱ_t = 1/(1 + exp(-λ_t))."""
+    start = np.log(1 / beta_1 - 1)
+    shares = np.exp(gaps - np.max(gaps))
+    shares = shares / shares.sum() + schedule.LEAST_SHARE
+    fall = (start - min(schedule.MIN_LOG_SNR, start - 1)) / (1 + np.exp(-end))
+    fallen = np.concatenate([[0.0], fall * shares])
+    odds = np.exp(np.cumsum(fallen) - start)  # (1-ᾱ_t)/ᾱ_t
+    return np.concatenate([[beta_1], -np.expm1(-fallen[1:]) * odds[1:] / (1 + odds[1:])])
+
+
+@pytest.mark.parametrize(("steps", "beta_1"), [(40, 4.5e-6), (1000, 4e-8), (5, 0.01)])
+def test_learned_rates_keep_their_digits_however_small_the_share(steps, beta_1):
+    family = schedule.learned(steps, beta_1)
+    gaps = np.float32(-np.log(np.arange(1, steps)))
+    gaps[2] = gaps[1] - 20  # a share of 2e-9 of its neighbours'
+    beta, _ = float64_of(family.apply({"gaps": jnp.asarray(gaps), "end": jnp.asarray(1.5)}))
+    expected = by_hand(steps, beta_1, np.float64(gaps), 1.5)
+    np.testing.assert_allclose(beta, expected, rtol=60 * EPS)
+
+
+@pytest.mark.parametrize("beta_1", [schedule.LEAST_BETA_1, 1e-7, 0.5, schedule.MOST_BETA_1])
+@pytest.mark.parametrize(("steps", "knots"), [(2, None), (1000, None), (1000, 20)])
+def test_no_parameters_make_a_rate_of_zero_or_one(steps, knots, beta_1):
+    family = schedule.learned(steps, beta_1, knots=knots)
+    size = family.init()["gaps"].shape
+    draws = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    scale, end = np.meshgrid([0.0, 20.0, 1e6], [-1e6, -50.0, 0.0, 50.0, 1e6])
+
+    def facts(scale, end):
+        def logs(params):
+            s = family.apply(params)
+            return jnp.log(s.beta).sum() + jnp.log1p(-s.beta).sum() + s.log_alpha_bar.sum(), s.beta
+
+        return jax.value_and_grad(logs, has_aux=True)({"gaps": scale * draws, "end": end})
+
+    (value, beta), gradient = jit(jax.vmap(facts))(jnp.ravel(scale), jnp.ravel(end))
+    assert ((beta > 0) & (beta < 1)).all()
+    assert np.isfinite(value).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize(
+    ("beta_1", "lowest"),
+    [(1e-6, -8.0), (0.5, -8.0), (0.9995, np.log(0.0005 / 0.9995) - 1)],
+)
+def test_log_snr_ends_at_its_floor_or_one_below_the_first(beta_1, lowest, float64):
+    family = schedule.learned(6, beta_1)
+    for end in (2.0, 40.0, 1e4):
+        last = log_snr(family.apply(family.init() | {"end": jnp.asarray(end)}))[-1]
+        first = np.log(1 / beta_1 - 1)
+        expected = first - (first - lowest) / (1 + np.exp(-end))
+        np.testing.assert_allclose(last, expected, atol=1e-6)
 
 
 def test_beta_1_has_no_gradient_and_the_others_do():
