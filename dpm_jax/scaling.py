@@ -48,7 +48,7 @@ def fit(examples: np.ndarray) -> Scaling:
     if not all(np.isfinite(part).all() for part in parts):
         raise ValueError("examples must be finite, got NaN or infinity")
     mean = examples.mean(0, dtype=np.float64)
-    scale = math.sqrt(sum(float(((part - mean) ** 2).sum()) for part in parts) / examples.size)
+    scale = math.sqrt(sum(((part - mean) ** 2).sum() for part in parts) / examples.size)
     if scale == 0:
         raise ValueError("examples must vary, got variance 0")
     return Scaling(mean, scale)
@@ -75,7 +75,7 @@ def invert(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
 
 def levels(scaling: Scaling, x: np.ndarray | Array) -> np.ndarray:
     """The model's x [n, *event] as the 8-bit grey levels that dequantisation spread; uint8."""
-    return np.clip(np.floor(invert(scaling, x)), 0, 255).astype(np.uint8)
+    return np.clip(invert(scaling, x), 0, 255).astype(np.uint8)  # which cuts off the fraction
 
 
 def bits_per_dimension(scaling: Scaling, bits: Values, dimensions: int) -> Values:

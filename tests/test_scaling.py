@@ -1,5 +1,6 @@
 """Units against probability itself: code lengths of a law that can be written down."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,10 +28,20 @@ def test_moments_do_not_depend_on_how_much_there_is():
     np.testing.assert_allclose(units.scale, np.sqrt(examples.var(0).mean()), rtol=1e-12)
 
 
+def test_moments_of_floats_have_the_digits_of_doubles():
+    # Far from zero, a float32 sum of 100,000 numbers is off by more than their spread.
+    examples = np.random.default_rng(0).normal(1000.0, 0.01, (100_000, 2)).astype(np.float32)
+    examples[:2] = 0.0
+    exact = examples.astype(np.float64)
+    units = scaling.fit(examples)
+    np.testing.assert_allclose(units.mean, exact.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(units.scale, np.sqrt(exact.var(0).mean()), rtol=1e-9)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_cannot_be_scaled_is_refused(bad):
     with pytest.raises(ValueError, match="finite"):
-        scaling.fit(np.array([[1.0, 2.0], [bad, 0.0]]))
+        scaling.fit(np.array([[1.0, 2.0], [bad, 3.0]]))
     with pytest.raises(ValueError, match="variance 0"):
         scaling.fit(np.full((3, 2), 7.0))
 
@@ -43,6 +54,13 @@ def test_levels_come_back_from_the_units_they_were_spread_in():
     found = scaling.levels(units, x)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, grey)
+
+
+def test_what_comes_back_is_numpys_and_keeps_its_digits():
+    units = scaling.Scaling(np.array([1e6, 3.0]), 0.125)
+    found = scaling.invert(units, jnp.array([[1.0, -1.0]]))
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, [[1e6 + 0.125, 2.875]])
 
 
 def test_levels_outside_the_range_are_its_ends():

@@ -86,7 +86,7 @@ def parzen(
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     density = partial(log_density, samples, chunk=chunk, progress=progress)
     on_validation = density(validation, widths=widths).mean(1)
-    width = float(widths[int(on_validation.argmax())])
+    width = widths[int(on_validation.argmax())]
     (nats,) = density(test, widths=(width,))
     return Parzen(
         width=width,

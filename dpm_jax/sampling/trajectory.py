@@ -37,7 +37,7 @@ def forward(process: Process, x0: Event, key: PRNGKey, *, keep: Sequence[int] = 
         return Weighted(kernel.transport(q, noise), jnp.zeros(()))
 
     start = Weighted(x0, jnp.zeros(()))
-    return _walk(move, start, jnp.arange(1, process.schedule.steps + 1), 0, keep, direction=1)
+    return _walk(move, start, jnp.arange(1, process.schedule.steps + 1), 0, keep, ahead=0)
 
 
 def sample(
@@ -63,7 +63,7 @@ def sample(
 
     # x_T comes from nowhere: π is a step that forgets where it came from.
     xT = perturb(kernel.prior(shape), jnp.zeros(shape), jnp.asarray(steps), noise(jnp.asarray(0)))
-    x1, kept, log_weight = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, direction=-1)
+    x1, kept, log_weight = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, ahead=-1)
     p = process.last_step.distribution(process, x1)
     x0, last = perturb(p, x1, jnp.asarray(0), noise(jnp.asarray(1)))
     return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep), log_weight + last)
@@ -76,12 +76,12 @@ def _walk(
     start_step: int,
     keep: Sequence[int],
     *,
-    direction: int,
+    ahead: int,
 ) -> Trajectory:
+    # A move of step t arrives at x_{t + ahead}.
     def body(carry: Trajectory, t: Step) -> tuple[Trajectory, None]:
         x, log_weight = move(carry.end, t)
-        arrived = t if direction > 0 else t - 1
-        kept = _record(carry.kept, x, arrived, keep)
+        kept = _record(carry.kept, x, t + ahead, keep)
         return Trajectory(x, kept, carry.log_weight + log_weight), None
 
     x, log_weight = start

@@ -139,6 +139,38 @@ def test_few_images_are_shrunk_and_many_are_not():
     assert 0 < lost[20_000] < 0.3 < lost[60]
 
 
+@pytest.mark.parametrize("grain", [0.0, 1.0])
+def test_the_shrinkage_is_chosen_on_images_spread_as_the_held_out_ones_are(monkeypatch, grain):
+    levels = np.random.default_rng(0).integers(0, 256, (300, 5, 5, 1), np.uint8)
+    chosen_on = []
+
+    def first(fitted, validation, progress):
+        chosen_on.append(validation)
+        return 0.0
+
+    monkeypatch.setattr(baselines, "best_shrinkage", first)
+    units = Scaling(np.array([[[128.0]]]), 64.0)
+    baselines.fit(levels, units, grain=grain)
+    u = np.modf(scaling.invert(units, chosen_on[0]).astype(np.float64) + 1e-4)[0]
+    assert len(u) == 30
+    if grain:
+        assert abs(u.mean() - 0.5) < 5 / np.sqrt(12 * u.size)
+        assert abs(u.var() - 1 / 12) < 0.02
+    else:
+        assert u.max() < 1e-3
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_two_images_are_enough(count):
+    levels = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 1), np.uint8)
+    units = Scaling(np.array([[[128.0]]]), 64.0)
+    found = baselines.fit(levels, units, grain=1.0)
+    spread = levels.reshape(count, 4) + 0.5
+    np.testing.assert_allclose(found.mean.ravel(), (spread.mean(0) - 128) / 64, rtol=1e-6)
+    variances = (spread.var(0) + 1 / 12) / 64**2
+    np.testing.assert_allclose(np.diag(found.covariance), variances, rtol=1e-4)
+
+
 def test_fewer_images_than_dimensions_are_still_a_density():
     levels = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 1), np.uint8)
     units = Scaling(np.array([[[128.0]]]), 74.0)

@@ -1,5 +1,6 @@
 """Held-out bounds: the same number however the examples are cut, and its standard error."""
 
+import json
 from functools import partial
 
 import jax
@@ -74,7 +75,28 @@ def test_more_paths_raise_the_bound_in_the_mean(whole):
     one, many = weigh(paths=1), weigh(paths=64)
     assert abs(estimate(one - found.K).mean) < 5 * estimate(one - found.K).se  # N = 1 is K
     assert estimate(many).mean > estimate(found.K).mean
+    assert many.dtype == np.float64
     np.testing.assert_allclose(weigh(paths=64, chunk=9), many, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_drawn_steps_estimate_the_sum_over_all_of_them(name):
+    model, data = MODELS[name]
+    many = np.resize(data, (2_000, *data.shape[1:]))
+    full = evaluate(toys.random_process(model), many, KEY, progress=False)
+    drawn = evaluate(toys.random_process(model), many, KEY, times=2, progress=False)
+    assert drawn.step_kl.shape == (1,)
+    difference = estimate(drawn.K - full.K)
+    assert difference.se > 0
+    assert abs(difference.mean) < 5 * difference.se
+    np.testing.assert_allclose(drawn.step_kl.sum(), full.step_kl.sum(), atol=5 * difference.se)
+
+
+def test_many_examples_lose_no_digits_in_the_sum_of_their_steps():
+    data = np.resize(MODELS["reals"][1], (20_000, 2))
+    found = evaluate(process("reals"), data, KEY, chunk=20_000, progress=False)
+    K = found.terms["last_step"] - found.terms["prior_kl"] - found.step_kl.sum()
+    assert found.K.mean() == pytest.approx(K, abs=1e-7)
 
 
 @pytest.mark.parametrize(("name", "bad"), [("reals", np.nan), ("bits", 0.5)])
@@ -99,3 +121,7 @@ def test_the_standard_error_is_that_of_a_mean_of_independent_values(values):
     mean, se = estimate(x)
     assert mean == pytest.approx(sum(values) / n, abs=1e-9)
     assert se**2 * n * (n - 1) == pytest.approx(((x - mean) ** 2).sum(), abs=1e-6)
+
+
+def test_an_estimate_can_be_written_as_json():
+    assert json.loads(json.dumps(estimate(np.float32([1.0, 3.0])))) == [2.0, 1.0]

@@ -106,6 +106,30 @@ def test_many_samples_of_a_normal_approach_the_windowed_truth():
     assert np.abs(found - truth).max() < (5 * error).min()
 
 
+def test_far_from_zero_float32_still_tells_neighbours_apart():
+    samples, points = uniform(0, 20, 3) + 1000, uniform(1, 5, 3) + 1000
+    found = parzen.log_density(samples, points, widths=(0.1,))[0]
+    np.testing.assert_allclose(found, by_hand(samples, points, 0.1), atol=1e-5)
+
+
+def test_the_widths_are_goodfellows_ten_and_their_geometric_means():
+    ten = 10 ** np.linspace(-1, 0, 10)
+    np.testing.assert_allclose(parzen.WIDTHS[::2], ten)
+    np.testing.assert_allclose(parzen.WIDTHS[1::2], np.sqrt(ten[1:] * ten[:-1]))
+
+
+def test_many_dimensions_lose_no_digits():
+    point, width = uniform(0, 1, 2000), 0.0001
+    (found,) = parzen.log_density(point, point, widths=(width,))[0]
+    assert found == pytest.approx(-2000 * np.log(width * np.sqrt(2 * np.pi)), abs=1e-6)
+
+
+def test_the_chunk_does_not_change_an_estimate():
+    arrays = uniform(0, 6, 3), uniform(1, 4, 3), uniform(2, 4, 3)
+    whole, apart = (parzen.parzen(*arrays, widths=[0.2], chunk=c) for c in (1000, 1))
+    np.testing.assert_allclose(whole.per_example, apart.per_example, rtol=1e-4)
+
+
 def test_values_outside_the_unit_range_are_no_error():
     found = parzen.parzen(4 * uniform(0, 10, 2) - 2, uniform(1, 5, 2), uniform(2, 5, 2))
     assert np.isfinite(found.per_example).all()

@@ -98,6 +98,13 @@ def test_bumps_are_a_partition_of_unity(steps, count):
     assert (near[np.arange(steps), np.argmax(ours, 1)] <= near.min(1) + 1e-6).all()
 
 
+def test_a_blended_readout_computes_in_its_inputs_precision():
+    module, h = Bumps(STEPS, 4, count=3), jnp.ones((5, 2), jnp.bfloat16)
+    params = module.init(jax.random.key(0), h, jnp.asarray(1))
+    assert params["params"]["kernel"].dtype == jnp.float32
+    assert module.apply(params, h, jnp.asarray(1)).dtype == jnp.bfloat16
+
+
 def test_bump_read_out_blends_its_coefficients():
     module, h = Bumps(STEPS, 4, count=3), jnp.array([0.5, -1.0])
     params = randomised(module.init(jax.random.key(0), h, jnp.asarray(1)))

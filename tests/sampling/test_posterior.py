@@ -1,12 +1,17 @@
 """Weighted estimates: their errors, and how many draws they are worth."""
 
+import json
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
 
+from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.process import bind, init
 from dpm_jax.sampling import perturb, posterior
+from dpm_jax.sampling.draw import draw
 from dpm_jax.sampling.posterior import Posterior
 
 
@@ -37,6 +42,51 @@ def test_effective_counts_the_draws_that_matter():
     np.testing.assert_allclose(Posterior(x, np.full(4, -1e4)).effective, 4)
     np.testing.assert_allclose(Posterior(x, np.array([0, 0, -np.inf, -np.inf])).effective, 2)
     assert Posterior(x, np.zeros(4)).log_evidence == (0.0, 0.0)
+
+
+def test_few_weights_have_the_error_of_their_own_spread():
+    # Weights 1 and 3: mean 2 with standard error 1, and an error of 1/2 on its logarithm.
+    found = Posterior(np.zeros((2, 1)), np.float32(np.log([1, 3])) - 100).log_evidence
+    np.testing.assert_allclose(found, (np.log(2) - 100, 0.5), rtol=1e-5)
+    assert Posterior(np.zeros((1, 1)), np.zeros(1)).log_evidence == (0.0, 0.0)
+
+
+def test_a_summary_can_be_written_as_json():
+    draws = Posterior(np.zeros((3, 1), np.float32), np.float32([0, 1, 2]))
+    said = posterior.summary(draws, np.float32([[0], [1], [2]]), np.zeros(1), log_evidence=0.0)
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_weights_of_any_size_add_up_to_one():
+    weight = Posterior(np.zeros((3, 1)), np.float32([1e4, 1e4 + 1, -1e4])).weight
+    np.testing.assert_allclose(weight, [1 / (1 + np.e), np.e / (1 + np.e), 0], rtol=1e-6)
+    assert weight.dtype == np.float64
+    many = Posterior(np.zeros((1, 1)), np.random.default_rng(0).normal(size=100_001)).weight
+    assert abs(many.sum() - 1) < 1e-12
+
+
+@pytest.mark.parametrize("model", [toys.reals(), toys.bits()], ids=["reals", "bits"])
+def test_an_r_that_says_nothing_leaves_the_draws_and_their_weights(model):
+    process, key = toys.random_process(model), jax.random.key(1)
+    found = posterior.draw(process, lambda p: perturb.smooth(p, lambda x: 0.0 * x.sum()), 7, key)
+    np.testing.assert_allclose(found.x, draw(process, 7, key), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.log_weight, np.zeros(7), atol=1e-5)
+    assert isinstance(found.x, np.ndarray)
+    assert isinstance(found.log_weight, np.ndarray)
+
+
+def test_one_draw_that_can_be_is_enough():
+    process = toys.random_process(toys.bits())
+
+    def zeros(process):
+        return perturb.smooth(process, lambda x: jnp.where(x.sum() > 0, -1e30, 0.0))
+
+    def ones(process):
+        return perturb.observed(process, Bernoulli(jnp.full(3, 30.0)))
+
+    for known, bit in ((zeros, 0), (ones, 1)):
+        found = posterior.draw(process, known, 200, jax.random.key(2))
+        np.testing.assert_allclose(found.weight @ found.x, np.full(3, bit), atol=1e-6)
 
 
 def test_what_cannot_be_is_said():

@@ -1,5 +1,6 @@
 """The compiled step: what it learns, averages, clips, reports and gives back."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from reference import jit, standard_errors
 from dpm_jax import bound, models, process, schedule
 from dpm_jax.devices import data_mesh, replicate
 from dpm_jax.training import loop
-from dpm_jax.training.objective import batch_bound
+from dpm_jax.training.objective import batch_bound, loss
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
 from dpm_jax.training.state import TrainState
 from dpm_jax.training.step import NEVER, TrainSteps
@@ -163,3 +164,41 @@ def test_the_training_estimate_starts_from_L_null_in_the_mean(name, times):
     params = process.init(model, jax.random.key(0))
     terms = jit(lambda p, x, k: batch_bound(model, p, x, k, times))(params, data, jax.random.key(1))
     assert standard_errors(terms.K - terms.null, 0.0) < 5
+
+
+@pytest.mark.parametrize("times", [0, 4])
+def test_the_loss_is_less_K_per_dimension_and_the_metrics_are_its_terms_in_bits(times):
+    model, key = toys.reals(), jax.random.key(5)
+    params, x0 = toys.random_params(model), jnp.asarray(toys.real_data(8))
+    terms = jax.device_get(batch_bound(model, params, x0, key, times))
+    value, metrics = jax.device_get(loss(model, params, x0, key, times))
+    bits = {
+        name: np.mean(term, 0, np.float64) / np.log(2) for name, term in terms._asdict().items()
+    }
+    K = bits["last_step"] - bits["prior_kl"] - bits["step_kl"].sum()
+    eq14 = bits["entropy_last"] - bits["entropy_first"] - bits["entropy_prior"]
+    beta = np.asarray(model.schedule.apply(params["schedule"]).beta, np.float64)
+    expected = {
+        "K_bits": K,
+        "K_eq14_bits": eq14 - bits["step_kl"].sum(),
+        "step_kl_bits": bits["step_kl"].sum(),
+        "prior_kl_bits": bits["prior_kl"],
+        "last_step_bits": bits["last_step"],
+        "entropy_first_bits": bits["entropy_first"],
+        "entropy_last_bits": bits["entropy_last"],
+        "beta_min": beta.min(),
+        "beta_max": beta.max(),
+        "beta_mean": beta.mean(),
+        "alpha_bar_T": np.prod(1 - beta),
+    }
+    assert metrics == pytest.approx(expected, rel=1e-4)
+    assert value == pytest.approx(-K / 2, rel=1e-4)
+
+
+def test_examples_of_different_steps_have_noise_of_their_own():
+    # The last step, where it is learned, is taken at a noisy x_1: the same x_0, yet no two alike.
+    model = dataclasses.replace(toys.reals(), last_step=process.LEARNED)
+    x0 = jnp.ones((8, 2))
+    for times in (0, 4):
+        terms = batch_bound(model, toys.random_params(model), x0, jax.random.key(6), times)
+        assert len(np.unique(terms.last_step)) == 8
