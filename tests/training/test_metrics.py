@@ -8,7 +8,7 @@ import pytest
 
 from dpm_jax.evaluation import figures
 from dpm_jax.training import metrics
-from dpm_jax.training.folder import OWN
+from dpm_jax.training.clearing import FOLDERS
 from dpm_jax.training.metrics import MetricsWriter
 
 
@@ -72,7 +72,7 @@ def test_whole_records_stay_and_a_damaged_line_is_kept_aside_and_said(tmp_path, 
     assert said == f"{path}: 1 line is no record, left out; the file as it was is kept as {aside}"
     assert path.read_bytes() == whole(8)
     assert aside.read_bytes() == damaged
-    assert aside.parent.name in OWN
+    assert aside.parent.name in FOLDERS
     assert resume(path, 8, caplog) == []
 
 
