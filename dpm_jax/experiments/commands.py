@@ -53,7 +53,12 @@ class SampleConfig:
 
 def main() -> None:
     """The command ``dpm``."""
-    match sys.argv[1:]:
+    with exits(partial(again, sys.argv[1:], "dpm")):
+        _run(sys.argv[1:])
+
+
+def _run(words: Sequence[str]) -> None:
+    match words:
         case [] | ["-h" | "--help", *_]:
             print(__doc__.strip())
         case [name, *words] if name.replace("-", "_") in registry.HOMES:
@@ -83,7 +88,7 @@ def evaluate(source: str, words: Sequence[str]) -> None:
     """``--evaluate RUN`` of the experiment that the run is of."""
     from dpm_jax.experiments import saved_run
 
-    with exits(partial(again, sys.argv[1:], "dpm")), refusing():
+    with refusing():
         problem = saved_run.load(source).problem
     name = problem.name.replace("_", "-")
     run(problem, ["--evaluate", source, *words], prog=f"dpm {name}")
@@ -91,7 +96,7 @@ def evaluate(source: str, words: Sequence[str]) -> None:
 
 def sample(source: str, words: Sequence[str]) -> None:
     """Draw from a trained run into a new file."""
-    with exits(partial(again, sys.argv[1:], "dpm")), refusing():
+    with refusing():
         config = command_line.flags(SampleConfig, words, prog="dpm sample RUN")
         quiet_libraries()
         _write_samples(source, config)

@@ -7,9 +7,15 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from dpm_jax.errors import Interrupted, TrainingStopped
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = 130  # exit code after any of them
+UNREAD = 141  # and where nobody reads the output to its end, as of `dpm table RUN | head -1`
 
 
 class Refused(Exception):
@@ -18,20 +24,53 @@ class Refused(Exception):
 
 @contextlib.contextmanager
 def exits(go_on: Callable[[], str]) -> Iterator[None]:
-    """The exit codes and the one line of every command; ``go_on`` tells how once it is possible."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C
+    """The exit codes and the one line of every command; ``go_on`` tells how once it is possible.
+
+    Signals are taken until the process ends.
+    """
+    for number in SIGNALS:
+        signal.signal(number, partial(_leave, go_on))
     try:
-        yield
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        # On a line of its own: a progress bar may stand open on this one.
-        print(f"\n{str(stopped) or 'interrupted'}. Go on with:\n  {go_on()}", file=sys.stderr)
-        sys.exit(130)
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+    except Interrupted as stopped:
+        print(_stopped(str(stopped), go_on), end="", file=sys.stderr)
+        sys.exit(STOPPED)
     except (Refused, TrainingStopped) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
+        _drop_output()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(UNREAD)
         print(f"error: {error}; put it right and go on with: {go_on()}", file=sys.stderr)
         sys.exit(2)
+
+
+def _leave(go_on: Callable[[], str], number: int, frame: FrameType | None) -> None:
+    # No exception: where Python happens to be, in a callback of XLA's or in a __del__, it may be
+    # swallowed. Nothing is lost, because the process may be killed at any moment.
+    for again_ in SIGNALS:
+        signal.signal(again_, signal.SIG_DFL)
+    try:
+        os.write(2, os.fsencode(_stopped("interrupted", go_on)))
+    finally:
+        os._exit(STOPPED)
+
+
+def _stopped(why: str, go_on: Callable[[], str]) -> str:
+    # On a line of its own: a progress bar may stand open on this one.
+    return f"\n{why}. Go on with:\n  {go_on()}\n"
+
+
+def _drop_output() -> None:
+    """Give up what cannot be printed: Python would try again at its end, with a traceback."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @contextlib.contextmanager
@@ -39,6 +78,8 @@ def refusing() -> Iterator[None]:
     """What is raised inside is bad input."""
     try:
         yield
+    except BrokenPipeError:  # it is not the input: the reader of --help has left
+        raise
     except (ValueError, OSError, MemoryError) as error:
         raise Refused(error) from None
 

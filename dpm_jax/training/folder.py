@@ -137,10 +137,11 @@ def check_folder(path: Path, config: Config, *, resume: bool, overwrite: bool) -
             ``overwrite``; if it is not a run's folder at all, cannot be cleared, is resumed with
             another configuration, or has a name that is no text.
     """
+    whole = str(path.absolute())
     try:
-        str(path.absolute()).encode()
+        whole.encode()
     except UnicodeEncodeError:  # orbax's writers would meet it hours later
-        raise ValueError(f"workdir must be a path in UTF-8, got {str(path)!r}") from None
+        raise ValueError(f"workdir must be a path in UTF-8, got {whole!r}") from None
     if resume and overwrite:
         raise ValueError("resume and overwrite exclude each other; give one of them")
     lock.check_free(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scripts import Script
 
-from dpm_jax.experiments import registry, run
+from dpm_jax.experiments import exits, registry, run
 from dpm_jax.experiments.base import Problem
 
 
@@ -42,7 +42,7 @@ def refuse(monkeypatch, capsys, tmp_path):
     """Runs a script in this process; returns what it says when it refuses."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     levels = {name: logging.getLogger(name).level for name in ("absl", "asyncio")}
-    sigterm = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in exits.SIGNALS}
 
     def refused(
         flags: str, name: str | Problem = "swiss_roll", workdir: Path | None = tmp_path / "run"
@@ -59,6 +59,7 @@ def refuse(monkeypatch, capsys, tmp_path):
         return err.removeprefix("error: ").rstrip("\n")
 
     yield refused
-    signal.signal(signal.SIGTERM, sigterm)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

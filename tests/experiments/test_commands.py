@@ -14,7 +14,7 @@ from scripts import ROOT
 from untrained import untrained
 
 import dpm_jax
-from dpm_jax.experiments import commands, registry
+from dpm_jax.experiments import commands, exits, registry
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def beat(tmp_path_factory):
 def dpm(monkeypatch, capsys):
     """Runs ``dpm`` in this process; returns its exit code and what it says."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    sigterm = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in exits.SIGNALS}
 
     def command(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dpm", *map(str, words)])
@@ -38,7 +38,8 @@ def dpm(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     yield command
-    signal.signal(signal.SIGTERM, sigterm)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_the_console_command_is_this_one():
