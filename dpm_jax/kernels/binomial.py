@@ -31,21 +31,31 @@ def prior(shape: tuple[int, ...], *, activity: float) -> Bernoulli:
 
 def step(x: Event, beta: Scalar, *, activity: float) -> Bernoulli:
     """q(x_t | x_{t-1}) = B(x_{t-1} (1-β_t) + p₀ β_t)."""
-    # B's parameter is 1 - β(1-p₀) after a one and p₀β after a zero.
-    after_one = jnp.log1p(-beta * (1 - activity)) - jnp.log(beta * (1 - activity))
-    after_zero = jnp.log(beta * activity) - jnp.log1p(-beta * activity)
-    return Bernoulli(jnp.where(x > 0.5, after_one, after_zero))
+    return _fallen_back(x, (1 - beta) / beta, activity)
 
 
 def marginal(x0: Event, log_alpha_bar: Scalar, *, activity: float) -> Bernoulli:
-    """q(x_t | x_0) = B(ᾱ_t x_0 + p₀ (1-ᾱ_t)): one step of rate 1-ᾱ_t."""
-    return step(x0, -jnp.expm1(log_alpha_bar), activity=activity)
+    """q(x_t | x_0) = B(ᾱ_t x_0 + p₀ (1-ᾱ_t))."""
+    # |expm1| and not its negative: at ᾱ = 1 that is -0, and the odds would be -inf.
+    return _fallen_back(x0, jnp.exp(log_alpha_bar) / jnp.abs(jnp.expm1(log_alpha_bar)), activity)
+
+
+def _fallen_back(x: Event, kept: Scalar, activity: float) -> Bernoulli:
+    """B(x a + p₀ (1-a)), where ``kept`` is a/(1-a).
+
+    Odds hold both a near 0 and a near 1: B's parameter is 1 - (1-a)(1-p₀) after a one and
+    (1-a) p₀ after a zero, and neither 1 - … is ever formed.
+    """
+    after_one = jnp.log((kept + activity) / (1 - activity))
+    after_zero = -jnp.log((kept + (1 - activity)) / activity)
+    return Bernoulli(jnp.where(x > 0.5, after_one, after_zero))
 
 
 def log_likelihood_ratio(xt: Event, beta: Scalar, *, activity: float) -> Event:
     """Log q(x_t | x_{t-1}=1) - log q(x_t | x_{t-1}=0), per bit, after a step of rate β."""
-    seen_one = jnp.log1p(-beta * (1 - activity)) - jnp.log(beta * activity)
-    seen_zero = jnp.log(beta * (1 - activity)) - jnp.log1p(-beta * activity)
+    kept = (1 - beta) / beta
+    # Of 1 - β(1-p₀) and p₀β where a one is seen, and of β(1-p₀) and 1 - p₀β where a zero is.
+    seen_one, seen_zero = jnp.log1p(kept / activity), -jnp.log1p(kept / (1 - activity))
     return jnp.where(xt > 0.5, seen_one, seen_zero)
 
 
@@ -113,18 +123,35 @@ def kl(q: Bernoulli, p: Bernoulli) -> Scalar:
 
 
 def noise(key: PRNGKey, shape: tuple[int, ...]) -> Event:
-    """Uniform noise for ``transport``."""
-    return jax.random.uniform(key, shape)
+    """Standard logistic noise for ``transport``: log u/(1-u), u uniform to the last of 48 bits.
+
+    A uniform of float32 is 0 once in 2^23, which would make a one of any bit, however
+    improbable; and near 1 it is rounded.
+    """
+    high_key, low_key = jax.random.split(key)
+    high, low = (
+        jax.random.bits(high_key, shape, "uint32"),
+        jax.random.bits(low_key, shape, "uint16"),
+    )
+    return _logistic(high, low)
+
+
+def _logistic(high: Array, low: Array) -> Event:
+    # The last bit says to which end u is nearer, the other 47 are twice the distance from it.
+    below = ((low >> 1) + jnp.asarray(0.5)) * 2.0**-15
+    tail = (high + below) * 2.0**-32
+    return jnp.where(low & 1 == 1, -1.0, 1.0) * jnp.log(tail / (2 - tail))
 
 
 def transport(dist: Bernoulli, noise: Event) -> Event:
-    """X = 1[u < p]: a sample. Its zero gradient is why the paper fixes β for bits."""
-    return (noise < sigmoid(dist.logits)).astype(dist.logits.dtype)
+    """X = 1[logit u < logit p]: a sample. Its zero gradient is why the paper fixes β for bits."""
+    return (noise < dist.logits).astype(dist.logits.dtype)
 
 
 def product(dist: Bernoulli, other: Bernoulli, power: Scalar) -> Bernoulli:
     """B(c) B(d)^a / Z; for a = 1, B(cd / (cd + (1-c)(1-d))) (paper, Table App.1, last row)."""
-    return Bernoulli(dist.logits + power * other.logits)
+    # Where a = 0 nothing is multiplied, not even by a certain bit: 0 · inf.
+    return Bernoulli(dist.logits + jnp.where(power == 0, 0.0, power * other.logits))
 
 
 def evidence(r: Bernoulli, log_alpha_bar: Scalar, *, activity: float) -> Bernoulli:

@@ -115,7 +115,7 @@ def limit_of(last_step, beta_1):
 def bounds_of(process, count, seed):
     """The bound of ``count`` heartbeats, the five phases equally often, so E log π is exact."""
     x0 = jnp.asarray(np.tile(heartbeat.sequences(), (count // 5, 1)))
-    noise = jax.random.uniform(jax.random.key(seed), (process.schedule.steps, len(x0), 20))
+    noise = process.kernel.noise(jax.random.key(seed), (process.schedule.steps, len(x0), 20))
     return jit(lambda x, eps: bound.all_steps_of_batch(process, x, eps))(x0, noise)
 
 
