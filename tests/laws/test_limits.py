@@ -9,12 +9,13 @@ import pytest
 from reference import standard_errors
 
 from dpm_jax import bound
-from dpm_jax.laws.swiss_roll import limits
+from dpm_jax.laws.swiss_roll import curve, limits
 from dpm_jax.laws.swiss_roll import roll as swiss_roll
 from dpm_jax.process import LAST_STEPS, LEARNED
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import at, fixed, given
 
+LASTS = tuple(LAST_STEPS.values())
 NOISES = [0.02, 0.25, 1.0, 10.0]
 STEEP = np.array([1e-5, 1e-3, 0.02, 0.2, 0.4, 0.5, 0.6])  # a diffusion of seven steps
 
@@ -87,6 +88,62 @@ def test_negative_entropy_is_the_mean_log_density_of_samples(noise):
     roll = swiss_roll.law(noise)
     x = swiss_roll.sample(roll, 20_000, np.random.default_rng(2))
     assert standard_errors(limits.log_density(roll, x), limits.negative_entropy(roll)) < 5
+
+
+def finer(monkeypatch, along, across):
+    """Rules with so many times the nodes."""
+    rule = curve.rule
+
+    def multiplied(roll, variance, **nodes):
+        return rule(
+            roll, variance, along=along * nodes["along"], across=int(across * nodes["across"])
+        )
+
+    monkeypatch.setattr(curve, "rule", multiplied)
+
+
+def entropies(roll):
+    return np.array(
+        [
+            limits.negative_entropy(roll) / NATS_PER_BIT,
+            *(limits.last_step_limit(roll, beta_1) for beta_1 in (1e-3, 0.02, 0.3)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("noise", [0.25, 1.5])
+def test_finer_rules_across_the_curve_change_no_entropy(monkeypatch, noise):
+    roll = swiss_roll.law(noise)
+    before = entropies(roll)
+    finer(monkeypatch, 1, 1.5)
+    np.testing.assert_allclose(entropies(roll), before, atol=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.05, 0.25, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("rule", ["along", "across", "panels"])
+def test_doubling_any_rule_changes_no_limit_by_1e_4_bits(monkeypatch, noise, rule):
+    roll, steep = swiss_roll.law(noise), given(even(12, 1e-3)).apply({})
+    chosen = [fixed(12).apply({}), steep]
+
+    def all_limits():
+        ceilings = [limits.ceiling(roll, s, last_step=last) for s in chosen for last in LASTS]
+        return np.array([*entropies(roll), *ceilings])
+
+    before = all_limits()
+    if rule == "panels":
+        monkeypatch.setattr(curve, "PANEL_NODES", 2 * curve.PANEL_NODES)
+    else:
+        finer(monkeypatch, 1 + (rule == "along"), 1 + (rule == "across"))
+    np.testing.assert_allclose(all_limits(), before, atol=1e-4)
+
+
+def test_the_arc_is_as_long_as_its_chords():
+    roll = swiss_roll.law(0.25)
+    ends = roll.scale * roll.curve(np.linspace(0, 1, 100_001))
+    assert np.linalg.norm(np.diff(ends, axis=0), axis=1).sum() == pytest.approx(
+        curve.ARC_LENGTH, abs=5e-4
+    )
 
 
 def test_wide_noise_leaves_a_normal():
