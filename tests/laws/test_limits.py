@@ -120,11 +120,11 @@ def test_finer_rules_across_the_curve_change_no_entropy(monkeypatch, noise):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.05, 0.25, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("noise", [0.05, 0.5, 1.5])
 @pytest.mark.parametrize("rule", ["along", "across", "panels"])
 def test_doubling_any_rule_changes_no_limit_by_1e_4_bits(monkeypatch, noise, rule):
-    roll, steep = swiss_roll.law(noise), given(even(12, 1e-3)).apply({})
-    chosen = [fixed(12).apply({}), steep]
+    roll, steep = swiss_roll.law(noise), given(even(6, 1e-3)).apply({})
+    chosen = [fixed(6).apply({}), steep]
 
     def all_limits():
         ceilings = [limits.ceiling(roll, s, last_step=last) for s in chosen for last in LASTS]

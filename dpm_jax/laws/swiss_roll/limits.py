@@ -87,10 +87,12 @@ def ceiling(roll: Roll, schedule: Schedule, *, last_step: LastStep = FIXED) -> f
     snr = np.exp(levels)
     # E log p(x_0 | x_1) is E log π(x_0) + KL_1 where that step is fixed; learned, it is minus
     # the entropy of a normal with the exact variance.
-    first = 0.5 * _mean_over_xt(roll, levels[0], np.log) if last_step is LEARNED else log_noise[0]
+    first = log_noise[0]
+    if last_step is LEARNED:  # at the finest level, and a logarithm: more nodes along the curve
+        first = 0.5 * _mean_over_xt(roll, levels[0], np.log, along=128)
     nats = -LOG_2PI - 1 - first + log_noise[-1]
     for gap, level in zip(snr[:-1] - snr[1:], levels[1:], strict=True):
-        nats -= 0.5 * _mean_over_xt(roll, level, partial(_log_one_plus, gap))
+        nats -= 0.5 * _mean_over_xt(roll, level, partial(_log_one_plus, gap), along=64)
     return float(nats) / NATS_PER_BIT
 
 
@@ -188,9 +190,11 @@ def _log_one_plus(gap: float, variance: np.ndarray) -> np.ndarray:
     return np.asarray(np.log1p(gap * variance))
 
 
-def _mean_over_xt(roll: Roll, level: float, function: Callable[[np.ndarray], np.ndarray]) -> float:
+def _mean_over_xt(
+    roll: Roll, level: float, function: Callable[[np.ndarray], np.ndarray], *, along: int
+) -> float:
     """Σ_d E f(Var_d(x_0 | x_t)) at a level of log-SNR."""
-    variance, weights = _posterior_variance(roll, level, along=64, across=ACROSS)
+    variance, weights = _posterior_variance(roll, level, along=along, across=ACROSS)
     return float(weights @ function(variance).sum(-1))
 
 
