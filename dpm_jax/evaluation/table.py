@@ -30,11 +30,11 @@ def row(result: Mapping[str, Any]) -> tuple[str, ...]:
     """One line of the table from one ``result.json``."""
     paper = TABLE_1[result["experiment"]]
     # Laws have a limit and weighted paths; images a baseline and a code length.
-    weighted = f" (N = {result['iw_samples']})" if "iw_samples" in result else ""
+    weighted = f" (N = {result['iw_samples']})" if "iw_bound_bits" in result else ""
     limit = f"{result['true_limit_bits']:.3f}" if "true_limit_bits" in result else ""
     cells = (
         f"{paper.title}{result['variant']}",
-        f"{_measured(result, f'K_{paper.key}')} {paper.unit}",
+        f"{_measured(result, f'K_{paper.key}') or NONE} {paper.unit}",
         _measured(result, f"K_minus_L_null_{paper.key}"),
         _optional(result, "iw_bound_bits") + weighted,
         limit,
@@ -47,6 +47,8 @@ def row(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _measured(result: Mapping[str, Any], key: str) -> str:
+    if key not in result and "failed" in result:
+        return ""
     return f"{result[key]:.3f} ± {result[key + '_se']:.3f}"
 
 

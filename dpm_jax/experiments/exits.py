@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dpm_jax.errors import Interrupted, TrainingStopped
+from dpm_jax.errors import Interrupted, TrainingStopped, Unmeasured, reason
 
 
 class Refused(Exception):
@@ -26,8 +26,11 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
         # On a line of its own: a progress bar may stand open on this one.
         print(f"\n{str(stopped) or 'interrupted'}. Go on with:\n  {go_on()}", file=sys.stderr)
         sys.exit(130)
-    except (Refused, TrainingStopped) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (Refused, TrainingStopped, Unmeasured) as error:
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        sys.exit(2)
+    except MemoryError as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"error: {error}; put it right and go on with --resume", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""From the command line to a finished run: train, measure, and then write; nobody else writes.
+"""From the command line to a finished run: train, measure, and then write.
 
 Heavy imports wait until the command line is read, so that ``--help`` answers at once.
 """
@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments import command_line
-from dpm_jax.experiments.base import Experiment, Problem, RunConfig
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig, check_samples, expanded
 from dpm_jax.experiments.exits import exits, go_on, quiet_libraries, refusing
+from dpm_jax.experiments.results import measure
 from dpm_jax.training.folder import RunFolder, check_folder, check_same, open_folder
 from dpm_jax.training.metrics import require_tensorboard
 
 if TYPE_CHECKING:
-    from dpm_jax.experiments.base import Measurement
-    from dpm_jax.experiments.saved_run import Effort
-    from dpm_jax.process import Process
     from dpm_jax.training.journal import Journal
     from dpm_jax.training.loop import Heldout
+    from dpm_jax.training.program import Program
 
 
 def main(problem: Problem, words: Sequence[str] | None = None, *, prog: str | None = None) -> None:
@@ -45,7 +44,7 @@ def _prepare(problem: Problem, words: Sequence[str], prog: str | None) -> Callab
         start = command_line.start(words)
         if start.evaluate is None:
             return _prepare_training(problem, start.preset, words, prog)
-        return _prepare_evaluation(problem, start.evaluate.expanduser(), words, prog)
+        return _prepare_evaluation(problem, expanded("evaluate", start.evaluate), words, prog)
 
 
 def _prepare_training(
@@ -61,12 +60,16 @@ def _prepare_training(
     quiet_libraries()
     from dpm_jax.devices import check_divides, data_mesh
     from dpm_jax.training.journal import Journal
+    from dpm_jax.training.program import prepare
 
     check_divides(config.batch_size, data_mesh())
     experiment = problem.build(config)
+    _check_samples(config, experiment)
+    data = experiment.data
+    program = prepare(experiment.model, data.train, config, data.batch)
     folder = open_folder(config.workdir, settings, **mode)
     journal = Journal(folder, tensorboard=config.tensorboard)
-    return partial(_train, config, settings, experiment, folder, journal)
+    return partial(_train, config, settings, experiment, folder, journal, program)
 
 
 def _prepare_evaluation(
@@ -89,8 +92,9 @@ def _prepare_evaluation(
     check_folder(config.workdir, settings, **mode)
     quiet_libraries()
     experiment = problem.build(config)
+    _check_samples(config, experiment)
     folder = open_folder(config.workdir, settings, **mode)
-    return partial(_measure, config, settings, experiment, folder, run.process, run.effort)
+    return partial(measure, config, settings, experiment, folder, run.process, run.effort)
 
 
 def _new_evaluation(source: Path) -> Path:
@@ -103,6 +107,11 @@ def _check_apart(workdir: Path, source: Path) -> None:
     """Nothing may clear the folder that it reads, under any name."""
     if workdir.resolve() in (source.resolve(), *source.resolve().parents):
         raise ValueError(f"workdir {workdir} holds the run to evaluate; give another --workdir")
+
+
+def _check_samples(config: RunConfig, experiment: Experiment) -> None:
+    counts = {name: getattr(config, name) for name in config.DRAWN}
+    check_samples(experiment.model.event_shape, counts)
 
 
 def _accelerator(words: Sequence[str]) -> bool:
@@ -128,6 +137,7 @@ def _train(
     experiment: Experiment,
     folder: RunFolder,
     journal: Journal,
+    program: Program,
 ) -> None:
     from dpm_jax.experiments import saved_run
     from dpm_jax.training.loop import fit
@@ -146,11 +156,12 @@ def _train(
             journal=journal,
             unit=experiment.unit,
             heldout=_heldout(config, experiment),
+            program=program,
         )
     finally:
         journal.close()
     effort = saved_run.save(folder, settings, fitted, experiment)
-    _measure(config, settings, experiment, folder, fitted.process, effort)
+    measure(config, settings, experiment, folder, fitted.process, effort)
 
 
 def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
@@ -159,56 +170,3 @@ def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
     if not config.heldout_every:
         return None
     return Heldout(config.heldout_every, lambda p: {"heldout_K_bits": experiment.watch(p)})
-
-
-def _measure(
-    config: RunConfig,
-    settings: dict[str, Any],
-    experiment: Experiment,
-    folder: RunFolder,
-    process: Process,
-    effort: Effort,
-) -> None:
-    from dpm_jax.evaluation import report
-
-    measured = experiment.measure(process)
-    result = {
-        "experiment": settings["experiment"],
-        "variant": experiment.variant,
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "preset": config.preset,
-        **measured.numbers,
-        **effort._asdict(),
-        **report.machine(),
-    }
-    _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
-    print("\n".join(experiment.summary(result)))
-    print(f"\nresult.json, samples.npz and figures are in {folder.path}")
-
-
-def _write(
-    folder: RunFolder,
-    experiment: Experiment,
-    measured: Measurement,
-    result: dict[str, Any],
-    *,
-    tensorboard: bool,
-) -> None:
-    """All that a measurement leaves; ``result.json`` last, so that where it is, all is."""
-    from dpm_jax.evaluation import figures
-    from dpm_jax.training import metrics
-    from dpm_jax.training.folder import write_samples, write_whole
-
-    pictures = dict(measured.figures)
-    records = metrics.read(folder.metrics)  # none where a trained run is evaluated
-    if records:
-        limit = result.get("true_limit_bits")
-        pictures["training"] = figures.training(records, limit=limit, unit=experiment.unit)
-    drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}
-    for name, picture in drawn.items():
-        figures.save_pixels(picture, folder.figures / f"{name}.png")
-    if tensorboard:
-        metrics.add_pictures(folder.tensorboard, drawn, step=result["steps"])
-    write_samples(folder.samples, experiment.units.to_data(measured.samples))
-    write_whole(folder.result, json.dumps(result, indent=2) + "\n")

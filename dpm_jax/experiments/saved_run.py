@@ -14,7 +14,7 @@ import numpy as np
 
 from dpm_jax import schedule
 from dpm_jax.experiments import command_line, registry
-from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units, expanded
 from dpm_jax.process import Process, bind, init, parameter_count
 from dpm_jax.sampling.draw import draw
 from dpm_jax.scaling import Scaling, standardise
@@ -78,7 +78,7 @@ def load(path: str | Path) -> SavedRun:
     Raises:
         ValueError: if the path holds no model, its training has not ended, or it is damaged.
     """
-    path = Path(path).expanduser()
+    path = expanded("run", Path(path))
     file = RunFolder(path).model if path.is_dir() else path
     held = model_file.load(file)
     try:
