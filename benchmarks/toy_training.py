@@ -22,7 +22,7 @@ from dpm_jax.laws import heartbeat
 from dpm_jax.laws.swiss_roll import roll as swiss_roll
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
-from dpm_jax.training.loop import prepare
+from dpm_jax.training.program import prepare
 
 BATCH, ROLL_STEPS, BEAT_STEPS, TIMES = 512, 40, 2000, 128
 ROUNDS, STEPS = 7, 50
@@ -32,11 +32,12 @@ Run = Callable[[int], None]
 def ours(model: Model, data: np.ndarray, times: int) -> Run:
     """``run(n)`` takes n training steps."""
     config = TrainConfig(batch_size=BATCH, times_per_batch=times)
-    state, resident, train_steps = prepare(model, data, config)
+    program = prepare(model, data, config)
+    state, resident = program.start()
 
     def run(count: int) -> None:
         nonlocal state
-        state, report = train_steps(state, resident, np.int32(count))
+        state, report = program.train_steps(state, resident, np.int32(count))
         jax.block_until_ready(report)
 
     return run

@@ -26,6 +26,9 @@ from dpm_jax.schedule import at, times
 AT_ONCE = 16
 """Steps of one example that ``stratified_steps`` works on at a time."""
 
+PATHS_AT_ONCE = 64
+"""Paths of one example that ``importance_weighted`` works on at a time."""
+
 
 class Bound(NamedTuple):
     """The terms of one example's bound, nats; every field gains the axes of a ``vmap``."""
@@ -165,8 +168,18 @@ def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
 def importance_weighted(process: Process, x0: Event, key: PRNGKey, paths: int) -> Scalar:
     """Log of the mean weight of ``paths`` paths: a bound between K and log p(x_0), nats.
 
-    Its expectation rises to log p(x_0) with the number of paths.
+    Its expectation rises to log p(x_0) with the number of paths. Memory does not grow with it.
     """
-    keys = jax.random.split(key, paths)
-    log_weights = jax.vmap(lambda k: path_log_weight(process, x0, k))(keys)
-    return jax.nn.logsumexp(log_weights) - jnp.log(paths)
+    together = min(paths, PATHS_AT_ONCE)
+
+    def weigh(path: Array) -> Scalar:
+        log_weight = path_log_weight(process, x0, jax.random.fold_in(key, path))
+        # The last few may be none of those asked for.
+        return jnp.where(path < paths, log_weight, -jnp.inf)
+
+    def add(i: Array, total: Scalar) -> Scalar:
+        log_weights = jax.vmap(weigh)(i * together + jnp.arange(together))
+        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights))
+
+    total = jax.lax.fori_loop(0, -(-paths // together), add, jnp.full((), -jnp.inf))
+    return total - jnp.log(paths)

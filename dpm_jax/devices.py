@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
-from dpm_jax.array_types import Array
+from dpm_jax import memory
+from dpm_jax.array_types import Array, PRNGKey
 
 Tree = TypeVar("Tree")
 
@@ -33,9 +34,14 @@ def check_divides(batch_size: int, mesh: Mesh) -> None:
         )
 
 
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """A copy of every leaf on every device; the originals may be donated or deleted."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+    return jax.device_put(tree, replicated(mesh), may_alias=False)
 
 
 def split_batch(mesh: Mesh) -> Callable[[Array], Array]:
@@ -44,31 +50,69 @@ def split_batch(mesh: Mesh) -> Callable[[Array], Array]:
     return lambda batch: jax.lax.with_sharding_constraint(batch, sharding)
 
 
+def fold_in_each(key: PRNGKey, numbers: Array) -> Array:
+    """A key for each row: that of its number [k], whatever the chunk."""
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
 def in_chunks(
     function: Callable[..., Any], *arrays: Any, chunk: int, label: str, progress: bool
 ) -> Iterator[Any]:
     """``function(*parts)`` over the rows of ``arrays``, a chunk at a time; its results as NumPy.
 
     All chunks have one shape, so that ``function`` is compiled once: the last one is filled up by
-    repeating rows, which are cut off again. Every chunk is split over the devices.
+    repeating rows, which are cut off again. Every chunk is split over the devices, and is no larger
+    than half of the free memory allows.
 
     Args:
         function: of parts [k, ...] of the arrays, to a pytree with k on every leading axis.
         arrays: [n, ...] each, NumPy or jax, keys too.
-        chunk: k, rounded up to a multiple of the number of devices.
+        chunk: k at most, rounded up to a multiple of the number of devices.
         label: of the progress bar.
         progress: whether to show it.
 
     Raises:
         ValueError: if there are no rows, or ``chunk`` < 1.
+        MemoryError: if there is no room for one row on every device.
     """
     mesh, count = data_mesh(), len(arrays[0])
     if min(chunk, count) < 1:
         raise ValueError(f"{label}: rows and chunk must be at least 1, got {count} and {chunk}")
-    chunk = mesh.size * math.ceil(min(chunk, count) / mesh.size)
     sharding = NamedSharding(mesh, PartitionSpec("data"))
+
+    def parts(start: int, size: int) -> list[Any]:
+        rows = np.arange(start, start + size) % count
+        return [jax.device_put(array[rows], sharding) for array in arrays]
+
+    wanted = mesh.size * math.ceil(min(chunk, count) / mesh.size)
+    chunk = _fitting(function, lambda size: parts(0, size), wanted, mesh.size, label)
     for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
-        rows = np.arange(start, start + chunk) % count
-        parts = (jax.device_put(array[rows], sharding) for array in arrays)
-        values = jax.device_get(function(*parts))
+        values = jax.device_get(function(*parts(start, chunk)))
         yield jax.tree.map(itemgetter(slice(count - start)), values)
+
+
+def _fitting(
+    function: Callable[..., Any],
+    parts: Callable[[int], list[Any]],
+    size: int,
+    step: int,
+    label: str,
+) -> int:
+    """``size``, or a multiple of ``step`` below it of which there is room for the program."""
+    program = getattr(function, "func", function)  # of a partial
+    room = memory.free()
+    if room is None or not isinstance(program, jax.stages.Wrapped):
+        return size
+    args, named = getattr(function, "args", ()), getattr(function, "keywords", {})
+    while True:
+        # Nothing is compiled twice: the call that follows finds this program.
+        compiled = program.lower(*args, *parts(size), **named).compile()
+        share = room / 2 / max(1, memory.of_program(compiled))
+        if share >= 1:
+            return size
+        if size == step:
+            raise MemoryError(
+                f"{label} needs {memory.gib(memory.of_program(compiled))} for one row, and half of "
+                f"{memory.gib(room)} is free"
+            )
+        size = max(step, int(size * share) // step * step)

@@ -9,6 +9,10 @@ class TrainingStopped(RuntimeError):
     """The run cannot go on: a loss that is not finite, a disk that is full."""
 
 
+class Unmeasured(RuntimeError):
+    """Parts of a measurement failed; all others are there."""
+
+
 class Interrupted(TrainingStopped):
     """Somebody asked the run to stop; its state is saved."""
 

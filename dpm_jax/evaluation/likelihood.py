@@ -14,7 +14,7 @@ import numpy as np
 
 from dpm_jax import bound
 from dpm_jax.array_types import Array, PRNGKey
-from dpm_jax.devices import in_chunks
+from dpm_jax.devices import fold_in_each, in_chunks
 from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
 
@@ -70,8 +70,8 @@ def evaluate(
     names = ("K", "K_eq14", "null", *BOUNDARY)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     step_kl = np.zeros(())
-    of_chunk = partial(_bounds, process, times=times)
-    for values in _by_example(of_chunk, process, examples, key, chunk, "held-out K", progress):
+    of_chunk = partial(_bounds, process, key, times=times)
+    for values in _by_example(of_chunk, process, examples, chunk, "held-out K", progress):
         # Summed at once: [n, T-1] of a long diffusion would not fit.
         step_kl = step_kl + values.pop("step_kl").sum(0, dtype=np.float64)
         for name in names:
@@ -100,8 +100,8 @@ def importance_weighted(
     Raises:
         ValueError: if the kernel cannot diffuse the examples.
     """
-    of_chunk = partial(_weighted, process, paths=paths)
-    parts = _by_example(of_chunk, process, examples, key, chunk, "weighted paths", progress)
+    of_chunk = partial(_weighted, process, key, paths=paths)
+    parts = _by_example(of_chunk, process, examples, chunk, "weighted paths", progress)
     return np.concatenate(list(parts)).astype(np.float64) / NATS_PER_BIT
 
 
@@ -109,25 +109,21 @@ def _by_example(
     of_chunk: Callable[[Array, Array], Any],
     process: Process,
     examples: np.ndarray,
-    key: PRNGKey,
     chunk: int,
     label: str,
     progress: bool,
 ) -> Iterator[Any]:
-    """``of_chunk(x0, keys)`` over examples that the kernel can diffuse, a key for each."""
+    """``of_chunk(x0, numbers)`` over examples that the kernel can diffuse, counted from 0."""
     process.kernel.check(examples)
-    keys = _keys(key, np.arange(len(examples)))
-    return in_chunks(of_chunk, examples, keys, chunk=chunk, label=label, progress=progress)
-
-
-@jax.jit
-def _keys(key: PRNGKey, index: Array) -> Array:
-    # Example i has the key fold_in(key, i), whatever the chunk.
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+    numbers = np.arange(len(examples))
+    return in_chunks(of_chunk, examples, numbers, chunk=chunk, label=label, progress=progress)
 
 
 @partial(jax.jit, static_argnames="times")
-def _bounds(process: Process, x0: Array, keys: Array, *, times: int) -> dict[str, Array]:
+def _bounds(
+    process: Process, key: PRNGKey, x0: Array, numbers: Array, *, times: int
+) -> dict[str, Array]:
+    keys = fold_in_each(key, numbers)
     if times:
         terms = jax.vmap(lambda x, k: bound.stratified_steps(process, x, k, times))(x0, keys)
     else:
@@ -138,5 +134,6 @@ def _bounds(process: Process, x0: Array, keys: Array, *, times: int) -> dict[str
 
 
 @partial(jax.jit, static_argnames="paths")
-def _weighted(process: Process, x0: Array, keys: Array, *, paths: int) -> Array:
+def _weighted(process: Process, key: PRNGKey, x0: Array, numbers: Array, *, paths: int) -> Array:
+    keys = fold_in_each(key, numbers)
     return jax.vmap(lambda x, k: bound.importance_weighted(process, x, k, paths))(x0, keys)

@@ -116,43 +116,44 @@ def log_density(
     # The filling of the last block is infinitely far from everything.
     far = np.where(np.arange(blocks.shape[0] * chunk) < len(samples), 0.0, np.inf)
     offsets = far.reshape(-1, chunk).astype(np.float32)
-    windows = partial(_windows, jnp.asarray(blocks), jnp.asarray(offsets), _column(widths))
     parts = in_chunks(
-        windows,
+        partial(_windows, blocks, offsets, _column(widths)),
         _centred(points, centre),
         chunk=chunk,
         label="Parzen windows",
         progress=progress,
     )
-    columns = zip(*parts, strict=True)
-    nearest, total = (np.concatenate(column, dtype=np.float64).T for column in columns)
+    nearest, total = (np.concatenate(c, dtype=np.float64).T for c in zip(*parts, strict=True))
     sigma, dimensions = np.asarray(widths, np.float64)[:, None], math.prod(samples.shape[1:])
     peak = -dimensions * np.log(sigma * math.sqrt(2 * math.pi)) - math.log(len(samples))
     return peak - nearest / (2 * sigma**2) + np.log(total)
 
 
+def _windows(
+    blocks: np.ndarray, offsets: np.ndarray, widths: Array, points: Array
+) -> tuple[Array, Array]:
+    """Least ‖y - x‖² [n] and Σ_i exp(-(‖y - x_i‖² - least) / 2σ²) [n, W]."""
+    sums = jnp.full(len(points), jnp.inf), jnp.zeros((len(widths), len(points)))
+    for x, offset in zip(blocks, offsets, strict=True):  # one at a time on the device
+        sums = _add_block(*sums, x, offset, widths, points)
+    nearest, total = sums
+    return nearest, total.T
+
+
 @jax.jit
-def _windows(blocks: Array, offsets: Array, widths: Array, points: Array) -> tuple[Array, Array]:
-    """Least ‖y - x‖² [n] and Σ_i exp(-(‖y - x_i‖² - least) / 2σ²) [n, W], block by block."""
+def _add_block(
+    nearest: Array, total: Array, x: Array, offset: Array, widths: Array, points: Array
+) -> tuple[Array, Array]:
     # Without this an accelerator may multiply in 10 bits: an error of 1e-1 in place of 1e-5.
     multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    rate = 1 / (2 * widths**2)
-    norms = jnp.square(points).sum(1)
-
-    def add(carry: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple, None]:
-        nearest, total = carry
-        x, offset = block
-        squares = (jnp.square(x).sum(1) + offset)[:, None] + norms[None] - 2 * multiply(x, points.T)
-        squares = jnp.maximum(squares, 0)  # rounding may put a sample behind itself
-        # One least distance serves all widths: it is where each one's exponent is greatest.
-        closer = jnp.minimum(nearest, squares.min(0))
-        kept = total * jnp.exp(-rate * (nearest - closer)[None])
-        new = jax.lax.map(lambda r: jnp.exp(-r * (squares - closer[None])).sum(0), rate[:, 0])
-        return (closer, kept + new), None
-
-    start = (jnp.full(len(points), jnp.inf), jnp.zeros((len(widths), len(points))))
-    nearest, total = jax.lax.scan(add, start, (blocks, offsets))[0]
-    return nearest, total.T
+    rate, norms = 1 / (2 * widths**2), jnp.square(points).sum(1)
+    squares = (jnp.square(x).sum(1) + offset)[:, None] + norms[None] - 2 * multiply(x, points.T)
+    squares = jnp.maximum(squares, 0)  # rounding may put a sample behind itself
+    # One least distance serves all widths: it is where each one's exponent is greatest.
+    closer = jnp.minimum(nearest, squares.min(0))
+    kept = total * jnp.exp(-rate * (nearest - closer)[None])
+    new = jax.lax.map(lambda r: jnp.exp(-r * (squares - closer[None])).sum(0), rate[:, 0])
+    return closer, kept + new
 
 
 def _column(widths: Sequence[float]) -> Array:

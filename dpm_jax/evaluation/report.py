@@ -33,9 +33,12 @@ def pair(name: str, value: Estimate) -> dict[str, float]:
     return {name: value.mean, f"{name}_se": value.se}
 
 
-def line(label: str, result: Mapping[str, Any], key: str) -> str:
-    """A labelled mean ± standard error."""
-    return f"  {label:35s}  {result[key]:9.4f} ± {result[key + '_se']:.4f}"
+def line(result: Mapping[str, Any], label: str, key: str) -> str:
+    """A labelled number, with its standard error where it has one."""
+    if key not in result:
+        return f"  {label:35s}    missing"
+    error = f" ± {result[key + '_se']:.4f}" if f"{key}_se" in result else ""
+    return f"  {label:35s}  {result[key]:9.4f}{error}"
 
 
 def effort(result: Mapping[str, Any]) -> str:

@@ -36,11 +36,11 @@ def row(result: Mapping[str, Any]) -> tuple[str, ...]:
         raise ValueError(f"experiment is {name!r}")
     paper = TABLE_1[name]
     # Laws have a limit and weighted paths; images a baseline and a code length.
-    weighted = f" (N = {_number(result, 'iw_samples'):.0f})" if "iw_samples" in result else ""
+    weighted = f" (N = {_number(result, 'iw_samples'):.0f})" if "iw_bound_bits" in result else ""
     limit = f"{_number(result, 'true_limit_bits'):.3f}" if "true_limit_bits" in result else ""
     cells = (
         f"{paper.title}{_text(result, 'variant')}",
-        f"{_measured(result, f'K_{paper.key}')} {paper.unit}",
+        f"{_measured(result, f'K_{paper.key}') or NONE} {paper.unit}",
         _measured(result, f"K_minus_L_null_{paper.key}"),
         _optional(result, "iw_bound_bits") + weighted,
         limit,
@@ -70,6 +70,8 @@ def _number(result: Mapping[str, Any], key: str) -> float:
 
 
 def _measured(result: Mapping[str, Any], key: str) -> str:
+    if key not in result and "failed" in result:
+        return ""
     return f"{_number(result, key):.3f} ± {_number(result, key + '_se'):.3f}"
 
 

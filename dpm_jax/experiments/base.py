@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,9 @@ from dpm_jax.training.config import TrainConfig, require
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
 
     from dpm_jax.data.dataset import Dataset
+    from dpm_jax.experiments.measurement import Measurement
     from dpm_jax.process import Model, Process
     from dpm_jax.scaling import Scaling, Unit
     from dpm_jax.schedule import ScheduleFamily
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("learned", "fixed")  # any other is a file
 RATE = 64  # bytes that a rate may take in a schedule file; NumPy writes 25
+HELD = 32  # states at several t, twice while they are joined; figures; the file
+LONGEST_PATH = 4096  # bytes: no call of Linux takes more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class RunConfig(TrainConfig):
     """Flags that change nothing of what a run computes."""
     EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)
     """Flags of what is measured once the model is trained: ``--evaluate`` may change them."""
+    DRAWN: ClassVar[tuple[str, ...]] = ("samples",)
+    """Flags that say how many samples are held in memory."""
 
     READS: ClassVar[tuple[str, ...]] = ("schedule",)
     """Flags that may name a file or a folder which is read."""
@@ -67,6 +73,9 @@ class RunConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Check every field."""
         super().__post_init__()
+        for name, value in vars(self).items():
+            if isinstance(value, Path):
+                object.__setattr__(self, name, expanded(name, value))
         require("samples", self.samples, at_least=1)
         require("heldout_every", self.heldout_every, at_least=0)
         if self.evaluate and self.resume:
@@ -76,6 +85,43 @@ class RunConfig(TrainConfig):
         """The files and folders that are read, by flag."""
         values = {name: getattr(self, name) for name in self.READS}
         return {name: Path(v) for name, v in values.items() if v not in (None, *SCHEDULES)}
+
+
+def expanded(name: str, path: Path) -> Path:
+    """A path that a person typed, with ~ filled in.
+
+    Raises:
+        ValueError: if it starts in a home that there is not, or can be no path at all.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"{name} must be a path, got one with a NUL character")
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ValueError(f"{name} must be a path of at most {LONGEST_PATH} bytes, got a longer one")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name} must start in a home folder that there is, got {path}") from None
+
+
+def require_beta_1(beta_1: float | None) -> None:
+    """Raise ValueError if the rate of the first step is given, and 1 - ᾱ or ᾱ is lost in float32.
+
+    One that follows from the data is checked where it is used.
+    """
+    if beta_1 is not None:
+        require("beta_1", beta_1, at_least=1e-12, at_most=0.999)
+
+
+def check_samples(
+    event_shape: Sequence[int], counts: Mapping[str, int], *, held: int = HELD
+) -> None:
+    """Raise ValueError unless there is room for so many samples, by the field that says so.
+
+    ``held`` is how many float32 numbers are there for each of a sample's, copies included.
+    """
+    from dpm_jax import memory
+
+    memory.require({name: held * 4 * math.prod(event_shape) * n for name, n in counts.items()})
 
 
 class Units(NamedTuple):
@@ -92,20 +138,6 @@ class Units(NamedTuple):
         from dpm_jax import scaling
 
         return scaling.levels(self.scaling, x) if self.grain else scaling.invert(self.scaling, x)
-
-
-class Measurement(NamedTuple):
-    """What is known of a trained model. Nothing is written by who measures.
-
-    Attributes:
-        numbers: for ``result.json``.
-        figures: by the name of their file.
-        samples: draws in the model's units [n, *event].
-    """
-
-    numbers: dict[str, Any]
-    figures: dict[str, Figure]
-    samples: np.ndarray
 
 
 class Experiment(NamedTuple):

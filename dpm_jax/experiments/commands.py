@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from dpm_jax.experiments import command_line, registry
+from dpm_jax.experiments.base import HELD, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, quiet_libraries, refusing
 from dpm_jax.experiments.run import main as run
 from dpm_jax.training.config import require
@@ -44,7 +45,8 @@ class SampleConfig:
     def __post_init__(self) -> None:
         """Check every field."""
         require("count", self.count, at_least=1)
-        require("seed", self.seed, at_least=0)
+        require("seed", self.seed, at_least=0, at_most=2**32 - 1)
+        object.__setattr__(self, "out", expanded("out", self.out))
         if self.out.suffix not in (".npz", ".png", ".gif"):
             raise ValueError(f"out must end in .npz, .png or .gif, got {self.out}")
         if self.out.exists() or not self.out.parent.is_dir():
@@ -114,6 +116,7 @@ def _write_samples(source: str, config: SampleConfig) -> None:
     steps, count = saved.process.schedule.steps, config.count
     shown = FRAMES if config.out.suffix == ".gif" else 1
     keep = sorted({steps * i // shown for i in range(shown + 1)}, reverse=True)
+    check_samples(saved.process.event_shape, {"count": count}, held=HELD + 3 * shown)
     key, chunk = jax.random.key(config.seed), chunk_of(count)
     drawn = states(saved.process, count, key, keep, chunk=chunk, progress=True)
     if config.out.suffix == ".npz":

@@ -1,4 +1,4 @@
-"""From the command line to a finished run: train, measure, and then write; nobody else writes.
+"""From the command line to a finished run: train, measure, and then write.
 
 Heavy imports wait until the command line is read, so that ``--help`` answers at once.
 """
@@ -6,8 +6,6 @@ Heavy imports wait until the command line is read, so that ``--help`` answers at
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -16,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments import command_line, identity
-from dpm_jax.experiments.base import Experiment, Problem, RunConfig
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, go_on, quiet_libraries, refusing
+from dpm_jax.experiments.results import measure
 from dpm_jax.training.folder import RunFolder, check_folder, check_same, make_numbered, open_folder
 from dpm_jax.training.metrics import require_tensorboard
 from dpm_jax.training.rescue import write_or_rescue
 
 if TYPE_CHECKING:
-    from dpm_jax.experiments.base import Measurement
     from dpm_jax.experiments.saved_run import Effort
-    from dpm_jax.process import Process
     from dpm_jax.training.journal import Journal
     from dpm_jax.training.loop import Heldout
+    from dpm_jax.training.program import Program
 
 
 def main(problem: Problem, words: Sequence[str] | None = None, *, prog: str | None = None) -> None:
@@ -55,7 +53,7 @@ def _prepare(
         start = command_line.start(words)
         if start.evaluate is None:
             return _prepare_training(problem, start.preset, words, prog, held)
-        source = Path(os.path.expanduser(start.evaluate))
+        source = expanded("evaluate", start.evaluate)
         return _prepare_evaluation(problem, source, words, prog, held)
 
 
@@ -74,13 +72,17 @@ def _prepare_training(
     quiet_libraries()
     from dpm_jax.devices import check_divides, data_mesh
     from dpm_jax.training.journal import Journal
+    from dpm_jax.training.program import prepare
 
     check_divides(config.batch_size, data_mesh())
     experiment = problem.build(config)
+    _check_samples(config, experiment)
+    data = experiment.data
     settings = identity.settings(problem, config, experiment.inputs)
+    program = prepare(experiment.model, data.train, config, data.batch)
     folder = held.enter_context(closing(open_folder(config.workdir, settings, **mode)))
     journal = held.enter_context(closing(Journal(folder, tensorboard=config.tensorboard)))
-    return partial(_train, config, settings, experiment, folder, journal)
+    return partial(_train, config, settings, experiment, folder, journal, program)
 
 
 def _prepare_evaluation(
@@ -104,12 +106,18 @@ def _prepare_evaluation(
     check_folder(config.workdir, settings, **mode)
     quiet_libraries()
     experiment = problem.build(config)
+    _check_samples(config, experiment)
     settings = identity.settings(problem, config, experiment.inputs)
     check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
     numbered = config.workdir == default.workdir
     workdir = make_numbered(lambda n: beside / str(n)) if numbered else config.workdir
     folder = held.enter_context(closing(open_folder(workdir, settings, **mode)))
-    return partial(_measure, config, settings, experiment, folder, run.process, run.effort)
+    return partial(measure, config, settings, experiment, folder, run.process, run.effort)
+
+
+def _check_samples(config: RunConfig, experiment: Experiment) -> None:
+    counts = {name: getattr(config, name) for name in config.DRAWN}
+    check_samples(experiment.model.event_shape, counts)
 
 
 def _accelerator(words: Sequence[str]) -> bool:
@@ -126,6 +134,7 @@ def _train(
     experiment: Experiment,
     folder: RunFolder,
     journal: Journal,
+    program: Program,
 ) -> None:
     from dpm_jax.experiments import saved_run
     from dpm_jax.training.loop import fit
@@ -143,6 +152,7 @@ def _train(
         journal=journal,
         unit=experiment.unit,
         heldout=_heldout(config, experiment),
+        program=program,
     )
 
     def save(folder: RunFolder) -> Effort:
@@ -154,7 +164,7 @@ def _train(
 
     said = "its trained model is saved: measure it by --evaluate {}"
     effort = write_or_rescue(folder, save, rescue, said)
-    _measure(config, settings, experiment, folder, fitted.process, effort, rescue)
+    measure(config, settings, experiment, folder, fitted.process, effort, rescue)
 
 
 def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
@@ -163,67 +173,3 @@ def _heldout(config: RunConfig, experiment: Experiment) -> Heldout | None:
     if not config.heldout_every:
         return None
     return Heldout(config.heldout_every, lambda p: {"heldout_K_bits": experiment.watch(p)})
-
-
-def _measure(
-    config: RunConfig,
-    settings: dict[str, Any],
-    experiment: Experiment,
-    folder: RunFolder,
-    process: Process,
-    effort: Effort,
-    rescue: Callable[[RunFolder], None] | None = None,
-) -> None:
-    """Measure and write; ``rescue`` saves what else there is, should the folder be gone."""
-    from dpm_jax.evaluation import report
-
-    measured = experiment.measure(process)
-    result = {
-        "experiment": settings["experiment"],
-        "variant": experiment.variant,
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "preset": config.preset,
-        **measured.numbers,
-        **effort._asdict(),
-        **report.machine(),
-    }
-
-    def write(folder: RunFolder) -> None:
-        _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
-
-    def write_all(another: RunFolder) -> None:
-        if rescue is not None:
-            rescue(another)
-        write(another)
-
-    write_or_rescue(folder, write, write_all, "all that it measured is in {}")
-    print("\n".join(experiment.summary(result)))
-    print(f"\nresult.json, samples.npz and figures are in {folder.path}")
-
-
-def _write(
-    folder: RunFolder,
-    experiment: Experiment,
-    measured: Measurement,
-    result: dict[str, Any],
-    *,
-    tensorboard: bool,
-) -> None:
-    """All that a measurement leaves; ``result.json`` last, so that where it is, all is."""
-    from dpm_jax.evaluation import figures
-    from dpm_jax.training import metrics
-    from dpm_jax.training.folder import write_samples, write_whole
-
-    pictures = dict(measured.figures)
-    # None where a trained run is evaluated.
-    if records := metrics.read(folder.metrics, "K_bits", "gradient_norm"):
-        limit = result.get("true_limit_bits")
-        pictures["training"] = figures.training(records, limit=limit, unit=experiment.unit)
-    drawn = {name: figures.pixels(figure) for name, figure in pictures.items()}
-    for name, picture in drawn.items():
-        figures.save_pixels(picture, folder.figures / f"{name}.png")
-    if tensorboard:
-        metrics.add_pictures(folder.tensorboard, drawn, step=result["steps"])
-    write_samples(folder.samples, experiment.units.to_data(measured.samples))
-    write_whole(folder.result, json.dumps(result, indent=2) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ import numpy as np
 from dpm_jax import schedule
 from dpm_jax.errors import reason
 from dpm_jax.experiments import command_line, registry
-from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units
+from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units, expanded
 from dpm_jax.process import Process, bind, init, parameter_count
 from dpm_jax.sampling.draw import draw
 from dpm_jax.scaling import Scaling, standardise
@@ -82,7 +81,7 @@ def load(path: str | Path) -> SavedRun:
     Raises:
         ValueError: if the path holds no model, its training has not ended, or it is damaged.
     """
-    path = Path(os.path.expanduser(path))  # unlike Path's, it leaves a user who is not there
+    path = expanded("run", Path(path))
     file = RunFolder(path).model if path.is_dir() else path
     held = model_file.load(file)
     try:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from dpm_jax.array_types import Array, PRNGKey
-from dpm_jax.devices import in_chunks
+from dpm_jax.devices import fold_in_each, in_chunks
 from dpm_jax.process import Process
 from dpm_jax.sampling import trajectory
 from dpm_jax.sampling.perturb import Perturbation, nothing
@@ -54,7 +54,7 @@ def states(
         process,
         _freely,
         np.zeros((count, 0), np.float32),
-        jax.random.split(key, count),
+        key,
         keep=tuple(keep),
         chunk=chunk,
         label="samples",
@@ -67,18 +67,18 @@ def multiplied(
     process: Process,
     perturb: Perturb,
     given: Any,
-    keys: Array,
+    key: PRNGKey,
     *,
     keep: tuple[int, ...] = (),
     chunk: int = CHUNK,
     label: str,
     progress: bool,
 ) -> Trajectory:
-    """A trajectory for each row of ``given`` [n, ...] with the key of that row, NumPy."""
+    """A trajectory for each row of ``given`` [n, ...], with a key of its own; NumPy."""
     parts = in_chunks(
-        partial(_trajectories, process, perturb=perturb, keep=keep),
+        partial(_trajectories, process, key, perturb=perturb, keep=keep),
         given,
-        keys,
+        np.arange(len(given)),
         chunk=chunk,
         label=label,
         progress=progress,
@@ -101,13 +101,19 @@ def _freely(process: Process, given: Array) -> Perturbation:
 
 @partial(jax.jit, static_argnames=("perturb", "keep"))
 def _trajectories(
-    process: Process, given: Array, keys: Array, *, perturb: Perturb, keep: tuple[int, ...]
+    process: Process,
+    key: PRNGKey,
+    given: Array,
+    numbers: Array,
+    *,
+    perturb: Perturb,
+    keep: tuple[int, ...],
 ) -> Trajectory:
     def one(given: Array, key: Array) -> Trajectory:
         multiply = perturb(process, given)
         return trajectory.sample(process, key, keep=keep, perturbation=multiply)
 
-    return jax.vmap(one)(given, keys)
+    return jax.vmap(one)(given, fold_in_each(key, numbers))
 
 
 @partial(jax.jit, static_argnames="keep")

@@ -8,7 +8,6 @@ trajectories, and ``effective``, 1/Σ w_i², says how many independent draws the
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from dpm_jax.array_types import PRNGKey
@@ -68,7 +67,7 @@ def draw(
         process,
         lambda process, given: perturb(process),
         np.zeros((count, 0), np.float32),
-        jax.random.split(key, count),
+        key,
         chunk=chunk,
         label="posterior",
         progress=progress,

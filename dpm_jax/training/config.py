@@ -1,7 +1,21 @@
 """What a training run varies. Only the standard library is needed: scripts start fast."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+MOST = 10**9
+"""Of anything that is counted: steps, examples and indices are int32 on the device."""
+MOST_STEPS = 100_000
+"""T at most: the schedule is a constant of every compiled program."""
+WIDEST = 2**20
+"""Units of a layer: three such sizes multiplied are a size that XLA can still count."""
+DEEPEST = 64
+"""Layers: they are unrolled, and each takes its time to compile."""
+MOST_OCTAVES = 24
+"""As many as float32 has bits."""
+MOST_BUMPS = 10_000
+"""Of the read-out: more than a few dozen say nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +39,9 @@ class TrainConfig:
         ValueError: naming the field, the value and what is allowed.
     """
 
+    SIZES: ClassVar[tuple[str, ...]] = ("batch_size",)
+    """The fields that decide how much memory a training step takes."""
+
     steps: int = 10_000
     batch_size: int = 256
     times_per_batch: int = 0
@@ -37,8 +54,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("steps", "batch_size", "steps_per_dispatch", "checkpoint_every"):
+        for name in ("steps", "batch_size", "checkpoint_every"):
             require(name, getattr(self, name), at_least=1)
+        # Within one dispatch no signal is answered.
+        require("steps_per_dispatch", self.steps_per_dispatch, at_least=1, at_most=10_000)
         for name in ("times_per_batch", "warmup_steps"):
             require(name, getattr(self, name), at_least=0)
         if not 0 <= self.seed < 2**32:  # higher bits would be cut off, and two seeds be one
@@ -48,13 +67,27 @@ class TrainConfig:
                 f"times_per_batch must divide batch_size, {self.batch_size}, "
                 f"got {self.times_per_batch}"
             )
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        require("learning_rate", self.learning_rate, at_least=1e-12, at_most=1e6)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
 
 
-def require(name: str, value: int, *, at_least: int) -> None:
-    """Raise ValueError unless ``value`` ≥ ``at_least``."""
-    if value < at_least:
+Number = int | float
+
+
+def require(name: str, value: Number, *, at_least: Number, at_most: Number = MOST) -> None:
+    """Raise ValueError unless ``at_least`` ≤ ``value`` ≤ ``at_most``; NaN is refused too."""
+    if not value >= at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    if value > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {value}")
+
+
+def require_layers(name: str, widths: Sequence[int], *, at_least: int) -> None:
+    """Raise ValueError unless there are ``at_least`` layers or more, all of a width that can be."""
+    if len(widths) < at_least:
+        raise ValueError(f"{name} must have at least one width, got none")
+    if len(widths) > DEEPEST:
+        raise ValueError(f"{name} must have at most {DEEPEST} widths, got {len(widths)}")
+    for width in widths:
+        require(name, width, at_least=1, at_most=WIDEST)

@@ -1,7 +1,8 @@
 """The training loop: dispatch, record, save; nothing else happens on the host."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -9,10 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from dpm_jax.array_types import Array
 from dpm_jax.data import dataset
-from dpm_jax.devices import check_divides, data_mesh, replicate
-from dpm_jax.errors import Interrupted, TrainingStopped
+from dpm_jax.errors import Interrupted, TrainingStopped, reason
 from dpm_jax.process import Model, Params, Process, bind
 from dpm_jax.scaling import PER_EXAMPLE, Unit
 from dpm_jax.training.checkpoint import describe
@@ -20,9 +19,8 @@ from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.interrupts import interrupts
 from dpm_jax.training.journal import Journal
 from dpm_jax.training.metrics import Record
-from dpm_jax.training.optimizer import make_optimizer
-from dpm_jax.training.state import TrainState, initial_state
-from dpm_jax.training.step import NEVER, Report, TrainSteps, make_train_steps
+from dpm_jax.training.program import Program, prepare
+from dpm_jax.training.step import NEVER, Report
 
 
 class Fitted(NamedTuple):
@@ -56,23 +54,25 @@ def fit(
     journal: Journal | None = None,
     unit: Unit = PER_EXAMPLE,
     heldout: Heldout | None = None,
+    program: Program | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Train ``model`` on ``examples`` [n, *event], or what ``batch`` draws, by ascent on K.
 
     With a journal, continues from its newest checkpoint, and leaves one behind on Ctrl-C,
     SIGTERM and at the end; a run that was cut and resumed ends in the same bits. The progress
-    bar quotes K in ``unit``; what ``heldout`` measures goes into the records.
+    bar quotes K in ``unit``; what ``heldout`` measures goes into the records. ``program`` is what
+    ``prepare`` made of the first three and ``batch``, if it has been called.
 
     Raises:
-        ValueError: if the batch does not divide by the number of devices, or the examples
-            do not have the model's event shape or are not what its kernel can diffuse.
+        ValueError: as ``prepare``.
         Interrupted: after a signal, once the state is saved.
-        TrainingStopped: if the loss is not finite, a checkpoint cannot be written, or no checkpoint
-            can be restored.
+        TrainingStopped: if the loss is not finite, memory runs out after all, a checkpoint cannot
+            be written, or none can be restored.
     """
-    begin = time.perf_counter()
-    state, data, train_steps = prepare(model, examples, config, batch)
+    program = program or prepare(model, examples, config, batch)
+    begin = time.perf_counter() - program.seconds
+    state, data = program.start()
     spent = 0.0
     if journal is not None:
         state, spent = journal.restore(state)
@@ -82,14 +82,17 @@ def fit(
     with bar, interrupts() as interrupted:
         while step < config.steps and not stop:
             count = min(config.steps_per_dispatch, config.steps - step)
-            state, report = train_steps(state, data, np.int32(count))
+            with _memory(journal):
+                state, report = program.train_steps(state, data, np.int32(count))
+                report = jax.device_get(report)
             record = {"step": step + count, **_to_record(report, journal)}
             first_step_seconds = first_step_seconds or time.perf_counter() - begin
             before, step = step, step + count
             bar.update(count)
             bar.set_postfix_str(f"K = {unit.quote(record['K_bits'])}")
             if heldout is not None and _passes(heldout.every, before, step):
-                record |= heldout.measure(bind(model, state.ema))
+                with _memory(journal):
+                    record |= heldout.measure(bind(model, state.ema))
             due = _passes(config.checkpoint_every, before, step)
             stop = bool(interrupted)  # read once: no signal stops the run before its state is saved
             if journal is not None:
@@ -105,49 +108,28 @@ def fit(
     return Fitted(bind(model, params), params, step, seconds, first_step_seconds)
 
 
-def prepare(
-    model: Model,
-    examples: np.ndarray,
-    config: TrainConfig,
-    batch: dataset.Batch = dataset.examples,
-) -> tuple[TrainState, Array, TrainSteps]:
-    """The state of step 0 and the data, on all devices, and the program that trains.
-
-    Raises:
-        ValueError: as ``fit``.
-    """
-    mesh = data_mesh()
-    check_divides(config.batch_size, mesh)
-    _check_examples(model, examples, batch)
-    init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    optimizer = make_optimizer(config)
-    state = initial_state(model, optimizer, init_key)
-    train_steps = make_train_steps(model, optimizer, config, mesh, step_key, batch)
-    return replicate(state, mesh), replicate(jnp.asarray(examples), mesh), train_steps
-
-
-def _check_examples(model: Model, examples: np.ndarray, batch: dataset.Batch) -> None:
-    drawn = jax.eval_shape(lambda data, key: batch(data, key, 1), examples, jax.random.key(0))
-    if drawn.shape[1:] != model.event_shape:
-        raise ValueError(
-            f"examples must have shape [n, {', '.join(map(str, model.event_shape))}], "
-            f"got [n, {', '.join(map(str, drawn.shape[1:]))}]"
-        )
-    whole = batch is dataset.examples
-    seen = examples if whole else jax.jit(batch, static_argnums=2)(examples, jax.random.key(0), 256)
-    model.kernel.check(np.asarray(seen))
-
-
 def _passes(every: int, before: int, after: int) -> bool:
     return after // every > before // every
 
 
+@contextmanager
+def _memory(journal: Journal | None) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        raise TrainingStopped(
+            f"training stopped: {reason(error)}; last good checkpoint: {_last_good(journal)}"
+        ) from error
+
+
+def _last_good(journal: Journal | None) -> str:
+    return describe(None if journal is None else journal.checkpoints.last_step)
+
+
 def _to_record(report: Report, journal: Journal | None) -> Record:
-    report = jax.device_get(report)
     if report.first_bad_step != NEVER:
-        good = describe(None if journal is None else journal.checkpoints.last_step)
         raise TrainingStopped(
             f"loss, gradient or parameters are not finite at step {report.first_bad_step}; "
-            f"last good checkpoint: {good}; try a smaller learning_rate"
+            f"last good checkpoint: {_last_good(journal)}; try a smaller learning_rate"
         )
     return {name: float(value) for name, value in report.metrics.items()}

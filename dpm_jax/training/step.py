@@ -27,6 +27,7 @@ class Report(NamedTuple):
 
 
 TrainSteps = Callable[[TrainState, Array, Any], tuple[TrainState, Report]]
+"""What ``make_train_steps`` makes, once it is compiled."""
 
 
 def make_train_steps(
@@ -36,7 +37,7 @@ def make_train_steps(
     mesh: Mesh,
     key: PRNGKey,
     batch: Batch,
-) -> TrainSteps:
+) -> jax.stages.Wrapped:
     """``train_steps(state, data, count)``: ``count`` steps on batches drawn from ``data``.
 
     ``count`` is traced, so a whole run, its last and shorter dispatch included, is one trace.

@@ -13,7 +13,7 @@ from reference import jit, standard_errors
 
 from dpm_jax import bound, models, process, schedule
 from dpm_jax.devices import data_mesh, replicate
-from dpm_jax.training import loop
+from dpm_jax.training import program
 from dpm_jax.training.objective import batch_bound, loss
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
 from dpm_jax.training.state import TrainState
@@ -31,8 +31,9 @@ class Run(NamedTuple):
 
 
 def prepared() -> Run:
-    start, data, train_steps = loop.prepare(toys.reals(), toys.real_data(), toys.config())
-    return Run(train_steps, jax.device_get(start), data)
+    made = program.prepare(toys.reals(), toys.real_data(), toys.config())
+    start, data = made.start()
+    return Run(made.train_steps, jax.device_get(start), data)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_data_that_are_not_finite_are_reported_at_their_step(reals):
 
 
 def test_parameters_that_overflow_are_reported_even_where_the_loss_was_finite(monkeypatch):
-    monkeypatch.setattr(loop, "make_optimizer", lambda config: optax.scale(float("inf")))
+    monkeypatch.setattr(program, "make_optimizer", lambda config: optax.scale(float("inf")))
     run = prepared()
     state, report = run(run.start, 1)
     assert np.isfinite(report.metrics["loss"])

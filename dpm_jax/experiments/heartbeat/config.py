@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dpm_jax.experiments.known_law.config import KnownLawConfig
-from dpm_jax.training.config import require
+from dpm_jax.training.config import MOST_BUMPS, MOST_STEPS, require, require_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class Config(KnownLawConfig):
             read-out.
         last_step: "fixed" to the forward kernel as in the paper, or "learned".
     """
+
+    SIZES: ClassVar[tuple[str, ...]] = ("batch_size", "times_per_batch", "hidden", "bumps")
 
     workdir: Path = Path("runs/heartbeat")
     steps: int = 18_000
@@ -41,9 +43,9 @@ class Config(KnownLawConfig):
     def __post_init__(self) -> None:
         """Check what only the heartbeat has; the schedule checks its own."""
         super().__post_init__()
-        require("bumps", self.bumps, at_least=1)
-        for width in self.hidden:
-            require("hidden", width, at_least=1)
+        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
+        require("bumps", self.bumps, at_least=1, at_most=MOST_BUMPS)
+        require_layers("hidden", self.hidden, at_least=1)
 
 
 PRESETS = {"default": Config()}

@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.dataset import Dataset
 from dpm_jax.evaluation import figures
-from dpm_jax.evaluation.entropies import entropy_profile
-from dpm_jax.experiments.base import Measurement
+from dpm_jax.evaluation.entropies import EntropyProfile, entropy_profile
+from dpm_jax.evaluation.likelihood import Likelihood
 from dpm_jax.experiments.heartbeat import figures as heartbeat_figures
 from dpm_jax.experiments.known_law import measure as known_law
 from dpm_jax.experiments.known_law.config import KnownLawConfig
 from dpm_jax.experiments.known_law.measure import Law
+from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.laws import heartbeat
 from dpm_jax.process import Process
@@ -99,25 +101,34 @@ def _arrays(question: Question) -> tuple[np.ndarray, np.ndarray]:
 
 def measure(config: KnownLawConfig, law: Law, data: Dataset, process: Process) -> Measurement:
     """K and its limits, the samples' score, and posteriors beside the exact ones."""
-    outcome, keys = known_law.measure(config, law, data, process), known_law.keys(config.seed)
-    halfway, drawn = process.schedule.steps // 2, outcome.samples
-    answers = posteriors(process, POSTERIOR_DRAWS, keys.posterior, progress=True)
-    counts, total = phase_counts(drawn[0]), len(drawn[0])
-    numbers = {
-        **known_law.numbers(outcome, law),
+    found, likelihood, samples = known_law.measure(config, law, data, process)
+    keys, few = known_law.keys(config.seed), data.heldout[:PROFILE_EXAMPLES]
+    found.samples = None if samples is None else samples[0]
+    found.add("samples", _score, found.samples)
+    answers = found.value(
+        "posterior", posteriors, process, POSTERIOR_DRAWS, keys.posterior, progress=True
+    )
+    found.add("posterior", lambda said: {"posterior": said}, answers)
+    profile = found.value("entropies", entropy_profile, process, few, keys.entropies)
+    found.draw("heartbeat", partial(_samples, process.schedule.steps // 2), data.heldout, samples)
+    found.draw("bits", _bits, likelihood, profile)
+    found.draw("posterior", heartbeat_figures.phase_posteriors, answers)
+    return found
+
+
+def _score(drawn: np.ndarray) -> dict[str, Any]:
+    counts, total = phase_counts(drawn), len(drawn)
+    return {
         "samples": total,
         "samples_exact_share": float(counts.sum() / total),
         "samples_phase_frequency": (counts / total).tolist(),
         "samples_phase_frequency_se": float(np.sqrt(0.2 * 0.8 / total)),
-        "posterior": answers,
     }
-    pictures = {
-        "heartbeat": heartbeat_figures.heartbeat(data.heldout, drawn[halfway], drawn[0]),
-        "bits": figures.where_the_bits_go(
-            outcome.likelihood.step_kl,
-            *entropy_profile(process, data.heldout[:PROFILE_EXAMPLES], keys.entropies),
-            continuous=False,
-        ),
-        "posterior": heartbeat_figures.phase_posteriors(answers),
-    }
-    return Measurement(numbers, pictures, drawn[0])
+
+
+def _samples(halfway: int, heldout: np.ndarray, drawn: dict[int, np.ndarray]) -> Figure:
+    return heartbeat_figures.heartbeat(heldout, drawn[halfway], drawn[0])
+
+
+def _bits(likelihood: Likelihood, profile: EntropyProfile) -> Figure:
+    return figures.where_the_bits_go(likelihood.step_kl, *profile, continuous=False)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments.base import Experiment, Problem, Units, schedule_family
 from dpm_jax.experiments.heartbeat.config import PRESETS, Config
+from dpm_jax.experiments.known_law.config import check_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ def build(config: Config) -> Experiment:
         raise ValueError("schedule must be fixed or a file: K has no gradient in β for bits")
     family, inputs = schedule_family(config.schedule, config.timesteps)
     model = build_model(config, {}, family)
+    check_memory(config, heartbeat.BITS)
     data = heartbeat.load(
         train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpm_jax.experiments.base import Experiment
-from dpm_jax.experiments.images.config import ImageConfig, presets
+from dpm_jax.experiments.images.config import LARGEST_SIDE, ImageConfig, presets
 from dpm_jax.experiments.images.problem import experiment, problem
 from dpm_jax.training.config import require
 
@@ -37,7 +37,7 @@ class Config(ImageConfig):
     def __post_init__(self) -> None:
         """Check what only bark has."""
         super().__post_init__()
-        require("patch", self.patch, at_least=2)
+        require("patch", self.patch, at_least=2, at_most=LARGEST_SIDE)
 
 
 PRESETS = presets(

@@ -6,8 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from dpm_jax.experiments.base import RunConfig
-from dpm_jax.training.config import require
+from dpm_jax.experiments.base import RunConfig, require_beta_1
+from dpm_jax.training.config import (
+    MOST_BUMPS,
+    MOST_OCTAVES,
+    MOST_STEPS,
+    require,
+    require_layers,
+)
+
+MOST_SCALES = 16  # of which the coarsest has a pixel for 2^30
+MOST_MAPS = 1024  # numbers per pixel: the layer that makes them is of a size that XLA can count
+LARGEST_SIDE = 8192  # pixels: no image is larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,10 @@ class ImageConfig(RunConfig):
         "denoising",
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
+    DRAWN: ClassVar[tuple[str, ...]] = ("samples", "parzen_samples")
+    SIZES: ClassVar[tuple[str, ...]] = (
+        *("batch_size", "convolutions", "dense", "dense_maps", "upper", "bumps", "octaves"),
+    )
 
     READS: ClassVar[tuple[str, ...]] = (*RunConfig.READS, "data_dir")
 
@@ -76,14 +90,16 @@ class ImageConfig(RunConfig):
     def __post_init__(self) -> None:
         """Check what images have, before any image is read; the schedule checks its own."""
         super().__post_init__()
-        require("timesteps", self.timesteps, at_least=2)
-        for name in ("scales", "dense_maps", "bumps", "octaves"):
-            require(name, getattr(self, name), at_least=1)
+        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
+        require("octaves", self.octaves, at_least=1, at_most=MOST_OCTAVES)
+        require("scales", self.scales, at_least=1, at_most=MOST_SCALES)
+        require("bumps", self.bumps, at_least=1, at_most=MOST_BUMPS)
+        require("dense_maps", self.dense_maps, at_least=1, at_most=MOST_MAPS)
         for name in ("heldout_examples", "times_per_example", "parzen_samples"):
             require(name, getattr(self, name), at_least=0)
-        for name in ("convolutions", "dense", "upper"):
-            for width in getattr(self, name):
-                require(name, width, at_least=1)
+        for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
+            require_layers(name, getattr(self, name), at_least=least)
+        require_beta_1(self.beta_1)
         if self.heldout_examples == 1:
             raise ValueError("heldout_examples must be at least 2, or 0 for all, got 1")
         if self.times_per_example >= self.timesteps:

@@ -15,10 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpm_jax.experiments.base import Experiment
+from dpm_jax.experiments.base import Experiment, expanded
 from dpm_jax.experiments.images.config import ImageConfig, presets
 from dpm_jax.experiments.images.problem import experiment, problem
 from dpm_jax.training.config import require
+
+CACHE = Path("~/.cache/dpm_jax")
+LARGEST_RADIUS = 10_000.0  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Config(ImageConfig):
     def __post_init__(self) -> None:
         """Check what only dead leaves have; the law checks its own."""
         super().__post_init__()
+        # Of a leaf that covers all images, only squares of its radius could be too large.
+        require("radius_max", self.radius_max, at_least=0, at_most=LARGEST_RADIUS)
         require("train_examples", self.train_examples, at_least=1)
         require("heldout_examples", self.heldout_examples, at_least=2)
 
@@ -60,15 +65,31 @@ def build(config: Config) -> Experiment:
     from dpm_jax.data import dead_leaves
 
     law = dead_leaves.law(config.size, config.radius_min, config.radius_max)
+    _check_memory(config)
     images = dead_leaves.load(
         law,
         train=config.train_examples,
         heldout=config.heldout_examples,
         seed=config.seed,
-        cache=config.data_dir or Path.home() / ".cache" / "dpm_jax",
+        cache=config.data_dir or expanded("data_dir", CACHE),
     )
     variant = f", {law.size}×{law.size}, radii {law.radius_min:g} to {law.radius_max:g}"
     return experiment(config, images, variant=variant)
+
+
+def _check_memory(config: Config) -> None:
+    """Raise ValueError if there is no room for the images, or there are too many to count."""
+    from dpm_jax import memory
+    from dpm_jax.data.patches import INDEX_LIMIT
+
+    pixels = config.size**2
+    require("train_examples", config.train_examples, at_least=1, at_most=INDEX_LIMIT // pixels - 1)
+    memory.require(
+        {
+            "train_examples": 3 * config.train_examples * pixels,  # drawn, in a row, compared
+            "heldout_examples": 24 * config.heldout_examples * pixels,  # in float64 while scaled
+        }
+    )
 
 
 PROBLEM = problem("dead_leaves", __doc__, PRESETS, build)

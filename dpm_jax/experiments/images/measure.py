@@ -1,7 +1,6 @@
 """From a trained process of images to the numbers and pictures that its experiment leaves."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,23 +8,25 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dpm_jax import scaling
+from dpm_jax import memory, scaling
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import ImageData
-from dpm_jax.evaluation import baselines, figures, parzen, report, table
+from dpm_jax.evaluation import baselines, figures, parzen, report
 from dpm_jax.evaluation.baselines import Moments
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
-from dpm_jax.experiments.base import Measurement
 from dpm_jax.experiments.images import figures as image_figures
 from dpm_jax.experiments.images import restored
 from dpm_jax.experiments.images.config import ImageConfig
 from dpm_jax.experiments.images.restored import Subject
+from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.process import Process
 from dpm_jax.sampling.draw import chunk_of, draw, states
 
 AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
+PICTURED = 400  # samples in the figure of them
 STATES = 6  # steps t of the figure of states
 FIT_EXAMPLES = 50_000  # for the moments of the training set
+COPIES = 5  # of a covariance, where its inverse is formed
 WINDOW_EXAMPLES = 1_000  # validation images for the width of the Parzen windows
 WATCHED = 200  # held-out images that are looked at during training
 
@@ -49,31 +50,67 @@ def keys(seed: int) -> Keys:
 def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
     """K and its baseline, samples, denoising and inpainting."""
     subject, key = Subject(process, data), keys(config.seed)
-    times = config.times_per_example or config.timesteps - 1
-    moments, why_not = fit_gaussian(config, data)
-    likelihood = evaluate(
-        process, subject.heldout, key.bound, times=times, chunk=_chunk(process, times)
+    heldout, times = subject.heldout, config.times_per_example or config.timesteps - 1
+    found = Measurement(
+        {
+            "train_examples": data.patches,
+            "heldout_examples": len(heldout),
+            "times_per_example": times,
+            "samples": config.samples,
+        }
     )
-    drawn, pictures = sample(subject, config.samples, key.samples)
-    denoised, denoising = restored.denoise(subject, moments, config.denoising, key.denoising)
-    inpainted, inpainting = restored.inpaint(subject, key.inpainting)
-    # A dense path fits one size of images only.
-    filled, hole = ({}, {}) if config.dense else restored.fill_hole(subject, key.hole)
-    gaussian = {"gaussian_missing": why_not}
-    if not why_not:
-        gaussian = against(subject, likelihood, baselines.gaussian_bits(moments, subject.heldout))
-    numbers = {
-        "train_examples": data.patches,
-        "times_per_example": times,
-        **bound(subject, likelihood),
-        **gaussian,
-        "samples": len(drawn),
-        **denoised,
-        **inpainted,
-        **filled,
-        **windows(subject, config.parzen_samples, key.windows),
-    }
-    return Measurement(numbers, {**pictures, **denoising, **inpainting, **hole}, drawn)
+    chunk = _chunk(process, times)
+    likelihood = found.value(
+        "likelihood", evaluate, process, heldout, key.bound, times=times, chunk=chunk
+    )
+    likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
+    _compare(found, config, subject, likelihood, key)
+    drawn = found.value("samples", sample, subject, config.samples, key.samples)
+    if drawn is not None:
+        found.samples = drawn[0]
+        _draw(found, subject, drawn)
+    found.draw("schedules", figures.schedules, {"learned": np.asarray(process.schedule.beta)})
+    found.extend("inpainting", restored.inpaint, subject, key.inpainting)
+    if not config.dense:  # a dense path fits one size of images only
+        found.extend("hole", restored.fill_hole, subject, key.hole)
+    if config.parzen_samples:
+        found.add("parzen", windows, subject, config.parzen_samples, key.windows)
+    return found
+
+
+def _compare(
+    found: Measurement,
+    config: ImageConfig,
+    subject: Subject,
+    likelihood: Likelihood | None,
+    key: Keys,
+) -> None:
+    """What needs the moments of the training images: the Gaussian, and the Wiener filter."""
+    fitted = found.value("moments", fit_gaussian, config, subject.data)
+    if fitted is None:
+        return
+    moments, why_not = fitted
+    if why_not:
+        found.numbers["gaussian_missing"] = why_not
+    else:
+        gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.heldout)
+        found.add("gaussian", against, subject, likelihood, gaussian)
+    found.extend("denoising", restored.denoise, subject, moments, config.denoising, key.denoising)
+
+
+def _draw(found: Measurement, subject: Subject, drawn: dict[int, np.ndarray]) -> None:
+    def side_by_side() -> Figure:
+        count = min(len(drawn[0]), PICTURED)
+        return image_figures.samples(
+            subject.grey(subject.heldout[:count]), subject.grey(drawn[0][:count])
+        )
+
+    def by_time() -> Figure:
+        few = {t: x[: restored.SHOWN] for t, x in drawn.items()}
+        return image_figures.states({t: subject.grey(x) for t, x in few.items()})
+
+    found.draw("samples", side_by_side)
+    found.draw("states", by_time)
 
 
 def watch(config: ImageConfig, data: ImageData, process: Process) -> float:
@@ -88,6 +125,8 @@ def fit_gaussian(config: ImageConfig, data: ImageData) -> tuple[Moments, str]:
 
     Components that never vary leave a covariance without a density; it still makes a Wiener filter.
     """
+    dimensions = math.prod(data.dataset.heldout.shape[1:])
+    memory.require({f"the covariance of {dimensions} components": COPIES * 8 * dimensions**2})
     pixels = data.pixels(FIT_EXAMPLES, seed=config.seed)
     fit = partial(baselines.fit, pixels, data.scaling, grain=data.grain, seed=config.seed)
     try:
@@ -103,7 +142,6 @@ def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
     K, null = likelihood.K, likelihood.null
     code = scaling.bits_per_dimension(units, K, dimensions)
     return {
-        "heldout_examples": len(K),
         "image_shape": list(shape),
         "scale": units.scale,
         **report.pair("K_bits", estimate(K)),
@@ -138,26 +176,17 @@ def against(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> d
     }
 
 
-def sample(subject: Subject, count: int, key: PRNGKey) -> tuple[np.ndarray, dict[str, Figure]]:
-    """Samples [count, *event]; they and held-out images, and a few of them at several t."""
+def sample(subject: Subject, count: int, key: PRNGKey) -> dict[int, np.ndarray]:
+    """Samples and their states at several t, [count, *event] each."""
     process = subject.process
     steps = process.schedule.steps
     keep = sorted({round(steps * i / (STATES - 1)) for i in range(STATES)}, reverse=True)
     chunk = min(chunk_of(count), _chunk(process, 1))
-    drawn = states(process, count, key, keep, chunk=chunk, progress=True)
-    shown = {t: subject.grey(x) for t, x in drawn.items()}
-    pictures = {
-        "samples": image_figures.samples(subject.grey(subject.heldout[:count]), shown[0]),
-        "states": image_figures.states({t: x[: restored.SHOWN] for t, x in shown.items()}),
-        "schedules": figures.schedules({"learned": np.asarray(process.schedule.beta)}),
-    }
-    return drawn[0], pictures
+    return states(process, count, key, keep, chunk=chunk, progress=True)
 
 
 def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
     """The Parzen estimate of Table 2 from ``count`` samples, pixels in [0, 1]."""
-    if not count:
-        return {}
     sample_key, validation_key = jax.random.split(key)
     chunk = min(chunk_of(count), _chunk(subject.process, 1))
     drawn = draw(subject.process, count, sample_key, chunk=chunk, progress=True)
@@ -179,42 +208,6 @@ def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
             **report.pair("nats", found.nats),
         }
     }
-
-
-def summary(result: Mapping[str, Any]) -> list[str]:
-    """What a command prints at its end: the bound, its baseline, and the table's row as lines."""
-    denoising = result["denoising"]
-    errors = (f"{denoising[name]['mse']:.4f}" for name in ("noisy", "wiener", "posterior_mean"))
-    dimension, what = "bits_per_dimension", "bits per dimension of the data as stored:"
-    if dimension not in result:
-        dimension = f"density_{dimension}"
-        what = "bits per dimension of the density in data units, which is no code's length:"
-    lines = {
-        "K": "K_bits_per_pixel",
-        "K − L_null": "K_minus_L_null_bits_per_pixel",
-        "full-covariance Gaussian": "gaussian_bits_per_pixel",
-        "K − Gaussian, same images": "K_minus_gaussian_bits_per_pixel",
-        what: "",
-        "bound −K": dimension,
-        "Gaussian": f"gaussian_{dimension}",
-    }
-    missing = result.get("gaussian_missing")
-    return [
-        "",
-        f"{result['heldout_examples']:,} held-out images, bits per pixel of the scaled data:",
-        *(
-            report.line(label, result, key) if key else label
-            for label, key in lines.items()
-            if not key or key in result
-        ),
-        *([f"  no Gaussian: {missing}"] if missing else []),
-        f"denoising at signal-to-noise 1, {denoising['images']} images, mean squared error:",
-        "  noisy {}, Wiener filter {}, posterior mean {}".format(*errors),
-        "",
-        report.effort(result),
-        "",
-        *table.lines(result),
-    ]
 
 
 def _chunk(process: Process, times: int) -> int:

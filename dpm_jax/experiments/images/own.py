@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dpm_jax.experiments.base import Experiment, RunConfig
-from dpm_jax.experiments.images.config import ImageConfig, presets
+from dpm_jax.experiments.images.config import LARGEST_SIDE, ImageConfig, presets
 from dpm_jax.experiments.images.problem import experiment, problem
 from dpm_jax.training.config import require
 
@@ -49,7 +49,7 @@ class Config(ImageConfig):
         for name in ("patch", "resize", "crop"):
             side = getattr(self, name)
             if side is not None:
-                require(name, side, at_least=2)
+                require(name, side, at_least=2, at_most=LARGEST_SIDE)
 
 
 PRESETS = presets(

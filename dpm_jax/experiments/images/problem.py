@@ -46,7 +46,7 @@ def experiment(
     """
     from dpm_jax.data import patches
     from dpm_jax.data.dataset import digest
-    from dpm_jax.experiments.images import measure
+    from dpm_jax.experiments.images import measure, summary
     from dpm_jax.scaling import Unit
 
     data = patches.prepare(images, patch, seed=config.seed, heldout=config.heldout_examples)
@@ -78,7 +78,7 @@ def experiment(
         facts=facts,
         measure=partial(measure.measure, config, data),
         watch=partial(measure.watch, config, data),
-        summary=measure.summary,
+        summary=summary.summary,
     )
 
 

@@ -4,12 +4,11 @@ Images are restored by multiplying the model with what is known of them (§2.5, 
 """
 
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
 from dpm_jax import scaling
 from dpm_jax.array_types import Array, Bool, Float, PRNGKey
@@ -19,6 +18,7 @@ from dpm_jax.evaluation.baselines import Moments
 from dpm_jax.evaluation.likelihood import estimate
 from dpm_jax.experiments.base import Units
 from dpm_jax.experiments.images import figures
+from dpm_jax.experiments.measurement import Found
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
 from dpm_jax.sampling import perturb
@@ -29,8 +29,6 @@ Images = Float[np.ndarray, "n height width channels"]
 Draws = Float[np.ndarray, "n draws height width channels"]
 Denoising = Literal["constant", "observed"]
 """How r enters the steps: r(x_0) at every t, as in the paper, or what y says of x_t."""
-Found = tuple[dict[str, Any], dict[str, Figure]]
-"""Numbers for ``result.json``, and figures by name."""
 
 SHOWN = 8  # images in a figure's row
 NOISE = 1.0  # standard deviation, scaled units: signal-to-noise 1
@@ -176,13 +174,12 @@ def _several(
     progress: bool,
 ) -> np.ndarray:
     """``draws`` trajectories for each of ``given``."""
-    keys = jax.random.split(key, (len(given), draws)).reshape(-1)
     ends = multiplied(
         process,
         perturb,
         np.repeat(given, draws, axis=0),
-        keys,
-        chunk=chunk_of(len(keys)),
+        key,
+        chunk=chunk_of(len(given) * draws),
         label=label,
         progress=progress,
     ).end

@@ -44,3 +44,12 @@ class KnownLawConfig(RunConfig):
                 f"iw_examples must be at most heldout_examples, {self.heldout_examples}, "
                 f"got {self.iw_examples}"
             )
+
+
+def check_memory(config: KnownLawConfig, dimensions: int) -> None:
+    """Raise ValueError unless there is room for the examples of so many dimensions."""
+    from dpm_jax import memory
+
+    each = 8 * dimensions + 128  # bytes: drawn in float64, and what is measured of it
+    names = ("train_examples", "heldout_examples")
+    memory.require({name: each * getattr(config, name) for name in names})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from dpm_jax.experiments.base import require_beta_1
 from dpm_jax.experiments.known_law.config import KnownLawConfig
-from dpm_jax.training.config import require
+from dpm_jax.training.config import MOST_OCTAVES, MOST_STEPS, require, require_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Config(KnownLawConfig):
         last_step: "fixed" to the forward kernel as in the paper, or "learned".
     """
 
+    SIZES: ClassVar[tuple[str, ...]] = ("batch_size", "timesteps", "hidden")
+
     workdir: Path = Path("runs/swiss_roll")
     steps: int = 12_000
     noise: float = 0.25
@@ -43,9 +46,12 @@ class Config(KnownLawConfig):
     def __post_init__(self) -> None:
         """Check what only the roll has; its law and schedule check their own."""
         super().__post_init__()
-        require("octaves", self.octaves, at_least=0)
-        for width in self.hidden:
-            require("hidden", width, at_least=1)
+        # The law is known by quadrature: below, its nodes are too many; above, it is no roll.
+        require("noise", self.noise, at_least=1e-3, at_most=1e3)
+        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
+        require("octaves", self.octaves, at_least=0, at_most=MOST_OCTAVES)
+        require_beta_1(self.beta_1)
+        require_layers("hidden", self.hidden, at_least=1)
         if self.network == "rbf" and len(self.hidden) != 1:
             raise ValueError(f"hidden must be one number of rbf units, got {self.hidden}")
 

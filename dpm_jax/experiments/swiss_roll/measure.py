@@ -11,11 +11,12 @@ from dpm_jax import schedule
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.dataset import Dataset
 from dpm_jax.evaluation import figures
-from dpm_jax.evaluation.entropies import entropy_profile
-from dpm_jax.experiments.base import Measurement
+from dpm_jax.evaluation.entropies import EntropyProfile, entropy_profile
+from dpm_jax.evaluation.likelihood import Likelihood
 from dpm_jax.experiments.known_law import measure as known_law
 from dpm_jax.experiments.known_law.config import KnownLawConfig
-from dpm_jax.experiments.known_law.measure import Keys, Law, Outcome
+from dpm_jax.experiments.known_law.measure import Keys, Law
+from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.experiments.swiss_roll import figures as roll_figures
 from dpm_jax.laws.swiss_roll import limits
 from dpm_jax.laws.swiss_roll.conditional import Conditional, conditional
@@ -29,6 +30,7 @@ from dpm_jax.sampling.posterior import Posterior, draw, summary
 SHOWN = 3000
 KNOWN = 0.3  # of the first coordinate, where the second has four arms to be on
 GRID = np.linspace(-2.5, 2.5, 17)
+BEST_UP_TO = 500  # T: the table of all steps' costs has 64 T² entries
 START = "where learning starts"
 OWN, BEST, FIXED = "this run's", "best by dynamic programming", "fixed 1/(T−t+1)"
 
@@ -51,6 +53,8 @@ def schedules(process: Process, roll: Roll, beta_1: float) -> dict[str, tuple[np
         name: (np.asarray(s.beta), limits.ceiling(roll, s, last_step=last))
         for name, s in named.items()
     }
+    if steps > BEST_UP_TO:
+        return found
     best = limits.best_schedule(roll, steps, beta_1, last_step=last, progress=True)
     return found | {BEST: best}
 
@@ -84,40 +88,53 @@ def measure(
     config: KnownLawConfig, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
 ) -> Measurement:
     """K and its limits, the schedule's ceilings, and a posterior beside the exact one."""
-    outcome, keys = known_law.measure(config, law, data, process), known_law.keys(config.seed)
-    compared = schedules(process, roll, beta_1)
-    draws = posterior(process, config.samples, keys.posterior, progress=True)
-    exact = conditional(roll, 0, KNOWN)
-    numbers = {
-        **known_law.numbers(outcome, law),
-        "noise": roll.noise,
-        "beta_1": beta_1,
-        "ceiling_bits": {name: top for name, (_, top) in compared.items()},
-        "posterior": answer(draws, exact),
-        "beta": compared[OWN][0].tolist(),
-    }
-    pictures = {
-        "swiss_roll": _figure_1(outcome, keys),
-        "schedules": figures.schedules(
-            {name: beta for name, (beta, _) in compared.items()},
-            notes={name: f"K ≤ {top:.3f} bits" for name, (_, top) in compared.items()},
-        ),
-        "bits": figures.where_the_bits_go(
-            outcome.likelihood.step_kl,
-            *entropy_profile(process, data.heldout[:SHOWN], keys.entropies),
-            continuous=True,
-        ),
-        "posterior": roll_figures.conditional(
-            draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
-        ),
-    }
-    return Measurement(numbers, pictures, outcome.samples[0])
+    found, likelihood, samples = known_law.measure(config, law, data, process)
+    keys, few = known_law.keys(config.seed), data.heldout[:SHOWN]
+    beta = np.asarray(process.schedule.beta).tolist()
+    found.numbers |= {"noise": roll.noise, "beta_1": beta_1, "beta": beta}
+    found.samples = None if samples is None else samples[0]
+    compared = found.value("schedules", schedules, process, roll, beta_1)
+    found.add(
+        "schedules",
+        lambda named: {"ceiling_bits": {name: top for name, (_, top) in named.items()}},
+        compared,
+    )
+    draws = found.value(
+        "posterior", posterior, process, config.samples, keys.posterior, progress=True
+    )
+    exact = found.value("exact posterior", conditional, roll, 0, KNOWN)
+    found.add("posterior", lambda *both: {"posterior": answer(*both)}, draws, exact)
+    profile = found.value("entropies", entropy_profile, process, few, keys.entropies)
+    found.draw("swiss_roll", _figure_1, process, few, keys, samples)
+    found.draw("schedules", _schedules, compared)
+    found.draw("bits", _bits, likelihood, profile)
+    found.draw("posterior", _posterior, draws, exact)
+    return found
 
 
-def _figure_1(outcome: Outcome, keys: Keys) -> Figure:
-    process, steps = outcome.process, outcome.process.schedule.steps
+def _figure_1(
+    process: Process, few: np.ndarray, keys: Keys, samples: dict[int, np.ndarray]
+) -> Figure:
+    steps = process.schedule.steps
     return roll_figures.swiss_roll(
-        forward(process, outcome.data.heldout[:SHOWN], keys.states, tuple(outcome.samples)),
-        {t: x[:SHOWN] for t, x in outcome.samples.items()},
+        forward(process, few, keys.states, tuple(samples)),
+        {t: x[:SHOWN] for t, x in samples.items()},
         {t: drift(process, t) for t in sorted({2, max(2, steps // 2), steps})},
+    )
+
+
+def _schedules(named: dict[str, tuple[np.ndarray, float]]) -> Figure:
+    return figures.schedules(
+        {name: beta for name, (beta, _) in named.items()},
+        notes={name: f"K ≤ {top:.3f} bits" for name, (_, top) in named.items()},
+    )
+
+
+def _bits(likelihood: Likelihood, profile: EntropyProfile) -> Figure:
+    return figures.where_the_bits_go(likelihood.step_kl, *profile, continuous=True)
+
+
+def _posterior(draws: Posterior, exact: Conditional) -> Figure:
+    return roll_figures.conditional(
+        draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
     )

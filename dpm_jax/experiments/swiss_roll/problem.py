@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments.base import Experiment, Problem, Units, schedule_family
+from dpm_jax.experiments.known_law.config import check_memory
 from dpm_jax.experiments.swiss_roll.config import PRESETS, Config
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def build(config: Config) -> Experiment:
     beta_1 = BETA_1_SHARE * law.variance if config.beta_1 is None else config.beta_1
     family, inputs = schedule_family(config.schedule, config.timesteps, beta_1)
     model = build_model(config, {}, family)
+    check_memory(config, 2)
     data = roll.load(
         law, train=config.train_examples, heldout=config.heldout_examples, seed=config.seed
     )

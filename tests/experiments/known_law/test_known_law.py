@@ -61,17 +61,18 @@ def measured(seed=0):
         samples=30,
     )
     process = bind(model, init(model, jax.random.key(0)))
-    return measure.measure(config, LAW, DATA, process, progress=False)
+    return process, measure.measure(config, LAW, DATA, process, progress=False)
 
 
 @pytest.fixture(scope="module")
 def outcome():
-    return measured()
+    return measured()[1]
 
 
 @pytest.fixture(scope="module")
 def result(outcome):
-    return measure.numbers(outcome, LAW) | EFFORT | report.machine()
+    assert outcome.found.failed == {}
+    return outcome.found.numbers | EFFORT | report.machine()
 
 
 def test_every_number_that_a_result_owes_is_there(result):
@@ -88,7 +89,7 @@ def test_the_numbers_are_those_of_the_examples(result, outcome):
     assert result["K_nats"] == pytest.approx(K.mean() * np.log(2))
     assert result["K_minus_L_null_bits"] == pytest.approx((K - null).mean())
     assert result["L_null_bits"] == pytest.approx(null.mean())
-    x = outcome.data.heldout
+    x = DATA.heldout
     by_hand = -0.5 * (x**2).sum(-1) - np.log(2 * np.pi)  # two standard normals
     np.testing.assert_allclose(null, by_hand / np.log(2), rtol=1e-5)
     assert result["heldout_log_q_bits"] == pytest.approx(log_q(x).mean())
@@ -104,8 +105,9 @@ def test_samples_are_kept_at_three_times_and_the_last_is_the_prior(outcome):
 
 
 def test_evaluation_repeats_with_its_seed_and_changes_with_another(outcome):
-    np.testing.assert_array_equal(measured(0).likelihood.K, outcome.likelihood.K)
-    assert not np.array_equal(measured(1).likelihood.K, outcome.likelihood.K)
+    again, other = measured(0)[1], measured(1)[1]
+    np.testing.assert_array_equal(again.likelihood.K, outcome.likelihood.K)
+    assert not np.array_equal(other.likelihood.K, outcome.likelihood.K)
 
 
 def test_every_measurement_has_random_numbers_of_its_own():
@@ -116,7 +118,7 @@ def test_every_measurement_has_random_numbers_of_its_own():
 
 def test_what_is_watched_in_training_is_held_out_K(outcome):
     few = Dataset(DATA.train, DATA.heldout[: measure.WATCHED])
-    seen = measure.watch(few, 0, outcome.process)
+    seen = measure.watch(few, 0, measured()[0])
     assert seen == pytest.approx(outcome.likelihood.K.mean(), abs=1e-4)
 
 

@@ -1,0 +1,49 @@
+"""What an image experiment prints of ``result.json``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dpm_jax.evaluation import report, table
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """What a command prints at its end: the bound, its baseline, and the table's row as lines."""
+    dimension, what = "bits_per_dimension", "bits per dimension of the data as stored:"
+    if dimension not in result:
+        dimension = f"density_{dimension}"
+        what = "bits per dimension of the density in data units, which is no code's length:"
+    lines = {
+        "K": "K_bits_per_pixel",
+        "K − L_null": "K_minus_L_null_bits_per_pixel",
+        "full-covariance Gaussian": "gaussian_bits_per_pixel",
+        "K − Gaussian, same images": "K_minus_gaussian_bits_per_pixel",
+        what: "",
+        "bound −K": dimension,
+        "Gaussian": f"gaussian_{dimension}",
+    }
+    missing = result.get("gaussian_missing")
+    return [
+        "",
+        f"{result['heldout_examples']:,} held-out images, bits per pixel of the scaled data:",
+        *(
+            report.line(result, label, key) if key else label
+            for label, key in lines.items()
+            if not key or key in result
+        ),
+        *([f"  no Gaussian: {missing}"] if missing else []),
+        *_denoising(result.get("denoising")),
+        "",
+        report.effort(result),
+        "",
+        *table.lines(result),
+    ]
+
+
+def _denoising(said: Mapping[str, Any] | None) -> list[str]:
+    if said is None:
+        return ["denoising: missing"]
+    errors = (f"{said[name]['mse']:.4f}" for name in ("noisy", "wiener", "posterior_mean"))
+    return [
+        f"denoising at signal-to-noise 1, {said['images']} images, mean squared error:",
+        "  noisy {}, Wiener filter {}, posterior mean {}".format(*errors),
+    ]

@@ -1,0 +1,67 @@
+"""The program that trains is compiled once, and refused before it takes memory."""
+
+import time
+
+import jax
+import pytest
+import toys
+
+from dpm_jax import memory, models, schedule
+from dpm_jax.training import program
+from dpm_jax.training.loop import fit
+
+GIB = 2**30
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Makes the machine one of so many free bytes."""
+
+    def has(size):
+        monkeypatch.setattr(memory, "free_on_host", lambda: size)
+
+    return has
+
+
+def mlp(*hidden):
+    return models.gaussian_mlp((2,), schedule.learned(toys.STEPS, 0.01), hidden=hidden)
+
+
+def test_a_network_without_end_is_refused_at_once_and_is_not_compiled(free, monkeypatch):
+    free(8 * GIB)
+    monkeypatch.setattr(program, "make_train_steps", None)
+    with pytest.raises(ValueError, match=r"^not enough memory: .* GiB for training \(batch_size\)"):
+        program.prepare(mlp(10**6, 10**6, 10**6), toys.real_data(), toys.config())
+
+
+def test_a_batch_without_end_is_refused_by_what_its_program_needs(free):
+    free(8 * GIB)
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match=r"^not enough memory: .* GiB for training \(batch_size\)"):
+        program.prepare(mlp(8), toys.real_data(), toys.config(batch_size=10**9))
+    assert time.perf_counter() - begin < 60
+
+
+def test_the_state_counts_twice_for_while_it_is_saved_it_is_there_twice(free):
+    config, model = toys.config(batch_size=8), mlp(500, 500)
+    made = program.prepare(model, toys.real_data(), config)
+    state = memory.of_tree(made.start()[0])
+    needed = memory.of_program(made.train_steps)
+    free(needed + state - 1)
+    with pytest.raises(ValueError, match="not enough memory"):
+        program.prepare(model, toys.real_data(), config)
+    free(needed + state)
+    program.prepare(model, toys.real_data(), config)
+
+
+def test_a_program_that_is_given_is_not_compiled_again(monkeypatch):
+    model, data, config = toys.reals(), toys.real_data(), toys.config()
+    made = program.prepare(model, data, config)
+    straight = fit(model, data, config, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax.stages.Lowered, "compile", None)
+        fitted = fit(model, data, config, program=made, progress=False)
+    jax.tree.map(
+        lambda a, b: (a == b).all() or pytest.fail("differ"), fitted.params, straight.params
+    )
+    assert fitted.first_step_seconds > made.seconds
