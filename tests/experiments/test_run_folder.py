@@ -11,7 +11,8 @@ from untrained import FLAGS, untrained
 
 import dpm_jax
 from dpm_jax.experiments import registry, run
-from dpm_jax.experiments.base import Measurement, Problem
+from dpm_jax.experiments.base import Problem
+from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.process import bind, init
 from dpm_jax.training import loop
 from dpm_jax.training.folder import open_folder
@@ -27,7 +28,7 @@ def heartbeat(measured=lambda: None, built=lambda: None) -> Problem:
 
     def measure(process):
         measured()
-        return Measurement({"K_bits": -2.5}, {}, np.zeros((2, 20), np.float32))
+        return Measurement({"K_bits": -2.5}, samples=np.zeros((2, 20), np.float32))
 
     def build(config):
         experiment = problem.build(config)
