@@ -54,8 +54,8 @@ DEEP = json.loads("[" * 20 + "]" * 20)
     [
         ("noise", "text", "--noise"),
         ("noise", "0.25", "--noise cannot be '0.25'"),
-        ("noise", float("nan"), "--noise cannot be nan"),
-        ("noise", 10**400, "--noise cannot be 1000"),
+        ("noise", float("nan"), "noise must be at least 0.001, got nan"),
+        ("noise", 10**400, "noise must be at most 1000.0, got inf"),
         ("noise", NESTED, "--noise must be numbers"),
         ("network", "transformer", "--network"),
         ("reverse", "backwards", "--reverse"),
@@ -216,5 +216,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
 
 
 def test_a_user_who_is_not_there_has_no_model(refuse):
-    assert "does not exist" in refusal(Path("~nobody_of_this_name/run"))
-    assert "does not exist" in refuse("--evaluate ~nobody_of_this_name/run", workdir=None)
+    said = "must start in a home folder that there is, got ~nobody_of_this_name/run"
+    with pytest.raises(ValueError, match=f"^run {said}$"):
+        dpm_jax.load("~nobody_of_this_name/run")
+    assert f"evaluate {said}" in refuse("--evaluate ~nobody_of_this_name/run", workdir=None)

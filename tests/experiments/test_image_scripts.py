@@ -168,7 +168,7 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
     config = problem.presets[preset]
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     data = patches.prepare(Images(images, images), None, seed=0)
-    facts = {"event_shape": [16, 16, 3], "finest": data.finest}
+    facts = {"event_shape": [16, 16, 3], "finest": data.finest, "range": data.range}
     family = schedule.learned(config.timesteps, 1e-6, knots=16)
     model = problem.model(config, facts, family)
     key = jax.random.key(0)

@@ -62,7 +62,7 @@ def made(request, tmp_path):
 def begun(monkeypatch):
     """Runs a command up to where it would train or measure; returns the settings of the run."""
     settings = []
-    for step in ("_train", "_measure"):
+    for step in ("_train", "measure"):
         monkeypatch.setattr(run, step, lambda config, found, *_: settings.append(found))
 
     def begin(words: str, name: str) -> dict:

@@ -10,6 +10,7 @@ import pytest
 from untrained import FLAGS, untrained
 
 import dpm_jax
+from dpm_jax.errors import Interrupted
 from dpm_jax.experiments import registry, run
 from dpm_jax.experiments.base import Problem
 from dpm_jax.experiments.measurement import Measurement
@@ -157,7 +158,7 @@ def stopped(problem: Problem, words: list[str], capsys) -> str:
 
 
 def interrupt():
-    raise KeyboardInterrupt
+    raise Interrupted("SIGINT: stopped")
 
 
 def test_the_command_to_go_on_with_is_one_that_is_not_refused(at_once, tmp_path, capsys):
