@@ -113,9 +113,10 @@ def test_learned_is_a_schedule_for_any_parameters(drawn):
     assert ((beta > 0) & (beta < 1)).all()
     assert (np.diff(log_alpha_bar) < 0).all()
     assert log_alpha_bar[0] < 0
-    # What the rounding of β leaves uncertain in log(1-β).
+    # What the rounding of β leaves uncertain in log(1-β), and that of log ᾱ_T in itself.
     log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
-    assert log_snr[-1] >= schedule.MIN_LOG_SNR - EPS / (1 - beta.max())
+    rounding = EPS * (1 / (1 - beta.max()) - log_alpha_bar[-1])
+    assert log_snr[-1] >= schedule.MIN_LOG_SNR - rounding
     # log ᾱ is that of these very rates.
     np.testing.assert_allclose(np.cumsum(np.log1p(-beta)), log_alpha_bar, rtol=8 * EPS)
 

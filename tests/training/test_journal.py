@@ -278,6 +278,7 @@ def test_what_else_lies_among_the_checkpoints_is_no_checkpoint(saved, start, tmp
     journal = run(path)
     assert_equal(journal.restore(start)[0], at_step(start, 2))
     journal.save(at_step(start, 3), 0.0)
+    journal.close()
     assert_equal(run(path).restore(start)[0], at_step(start, 3))
 
 
