@@ -34,6 +34,6 @@ def settings(
 def check_apart(workdir: Path, read: Mapping[str, Path]) -> None:
     """Raise ValueError if the workdir, under any name, holds what is read: it may be cleared."""
     for what, place in read.items():
-        inside = place.expanduser().resolve()
+        inside = place.resolve()
         if workdir.resolve() in (inside, *inside.parents):
             raise ValueError(f"workdir {workdir} holds the {what}, {place}; give another --workdir")

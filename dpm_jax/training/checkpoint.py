@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from dpm_jax import files
 from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.folder import spare, write_whole
 from dpm_jax.training.state import TrainState
@@ -149,11 +150,10 @@ def _check_seal(directory: Path) -> None:
 def _read_seal(path: Path) -> dict[str, int]:
     """The checksum of every file, by its path; empty if the seal is damaged itself."""
     try:
-        seal = json.loads(path.read_bytes().decode())
-    except (OSError, ValueError, RecursionError):
+        seal = files.read_object(path)
+    except (OSError, ValueError):
         return {}
-    whole = isinstance(seal, dict) and all(type(checksum) is int for checksum in seal.values())
-    return seal if whole else {}
+    return seal if all(type(checksum) is int for checksum in seal.values()) else {}
 
 
 def _check_model(directory: Path, like: TrainState) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from untrained import untrained
+from untrained import untrained, untrained_images
 
 import dpm_jax
 from dpm_jax.training import model_file
@@ -17,11 +17,9 @@ from dpm_jax.training import model_file
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("runs")
-    levels = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
-    np.save(place / "mine.npy", levels)
     return {
         "swiss_roll": untrained(place / "roll", "swiss_roll"),
-        "images": untrained(place / "images", "images", f"--data {place / 'mine.npy'}"),
+        "images": untrained_images(place),
     }
 
 

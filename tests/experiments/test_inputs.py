@@ -204,3 +204,14 @@ def test_what_is_read_may_lie_in_the_workdir_of_a_run_that_goes_on(begun, tmp_pa
     path = untrained(tmp_path / "run", "swiss_roll", f"--schedule {file}")
     words = commands("swiss_roll", path, f"--schedule {shutil.move(file, path)}")[0]
     begun(words, "swiss_roll")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("~nobody_of_this_name/x", "schedule must start in a home folder that there is, got ~nob"),
+        ("rates\0", "schedule must be a path, got one with a NUL character"),
+    ],
+)
+def test_a_schedule_that_can_be_no_path_is_one_line(refuse, place, said):
+    assert refuse(f"--schedule={place}").startswith(said)

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from untrained import untrained
+from untrained import untrained, untrained_images
 
 import dpm_jax
 from dpm_jax.evaluation.likelihood import evaluate
@@ -23,12 +23,10 @@ KEY = jax.random.key(3)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("runs")
-    levels = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
-    np.save(place / "mine.npy", levels)
     return {
         "swiss_roll": untrained(place / "roll", "swiss_roll", "--last-step learned"),
         "heartbeat": untrained(place / "beat", "heartbeat"),
-        "images": untrained(place / "images", "images", f"--data {place / 'mine.npy'}"),
+        "images": untrained_images(place),
     }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from dpm_jax.experiments import command_line, identity, registry, saved_run
 from dpm_jax.process import bind, init
@@ -34,3 +35,10 @@ def untrained(path: Path, name: str, flags: str = "") -> Path:
     saved_run.save(folder, settings, fitted, experiment)
     folder.close()
     return path
+
+
+def untrained_images(place: Path) -> Path:
+    """``untrained`` on 20 colour images of 6x5 pixels, an array beside it."""
+    levels = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
+    np.save(place / "mine.npy", levels)
+    return untrained(place / "images", "images", f"--data {place / 'mine.npy'}")
