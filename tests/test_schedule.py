@@ -113,9 +113,12 @@ def test_learned_is_a_schedule_for_any_parameters(drawn):
     assert ((beta > 0) & (beta < 1)).all()
     assert (np.diff(log_alpha_bar) < 0).all()
     assert log_alpha_bar[0] < 0
-    # What the rounding of β leaves uncertain in log(1-β), and that of log ᾱ_T in itself.
+    with jax.enable_x64(True):  # the floor itself, but for the least shares added to all
+        exact = float64_of(family.apply(jax.tree.map(lambda p: p.astype(float), params)))[1][-1]
+    assert exact - np.log(-np.expm1(exact)) >= schedule.MIN_LOG_SNR - 1e-8
+    # In float32 the rounding of every β leaves log(1-β) uncertain, and log ᾱ_T as much as below.
     log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
-    rounding = EPS * (1 / (1 - beta.max()) - log_alpha_bar[-1])
+    rounding = EPS * ((1 / (1 - beta)).sum() - 8 * log_alpha_bar[-1])
     assert log_snr[-1] >= schedule.MIN_LOG_SNR - rounding
     # log ᾱ is that of these very rates.
     np.testing.assert_allclose(np.cumsum(np.log1p(-beta)), log_alpha_bar, rtol=8 * EPS)

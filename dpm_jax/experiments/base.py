@@ -84,11 +84,7 @@ class RunConfig(TrainConfig):
     def reads(self) -> dict[str, Path]:
         """The files and folders that are read, by flag."""
         values = {name: getattr(self, name) for name in self.READS}
-        return {
-            name: expanded(name, Path(value))
-            for name, value in values.items()
-            if value not in (None, *SCHEDULES)
-        }
+        return {name: Path(v) for name, v in values.items() if v not in (None, *SCHEDULES)}
 
 
 def expanded(name: str, path: Path) -> Path:
@@ -219,9 +215,8 @@ def schedule_family(
         return schedule.learned(steps, beta_1, spacing=spacing, knots=knots), {}
     if name == "fixed":
         return schedule.fixed(steps), {}
-    path = expanded("schedule", Path(name))
     try:
-        content = files.read_bytes(path, most=max(files.MOST, RATE * steps))
+        content = files.read_bytes(Path(name), most=max(files.MOST, RATE * steps))
         rates = [float(word) for word in content.decode().split()]
     except OSError:
         raise ValueError(

@@ -43,7 +43,7 @@ def test_many_steps_may_take_more_room(tmp_path, monkeypatch):
     rates = np.linspace(0.1, 0.9, 20)
     np.savetxt(tmp_path / "rates.txt", rates)
     assert 100 < (tmp_path / "rates.txt").stat().st_size < 20 * RATE
-    assert schedule_family(str(tmp_path / "rates.txt"), 20).steps == 20
+    assert schedule_family(str(tmp_path / "rates.txt"), 20)[0].steps == 20
     assert "larger than 100 bytes" in refusal(tmp_path / "rates.txt", steps=1)
 
 
