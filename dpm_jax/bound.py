@@ -14,12 +14,14 @@ Eq. 14 replaces the example's own -E_q log π(x_t) by H_p(X_T); the two agree in
 over data whose second moment (activity, for bits) is that of π.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
+from dpm_jax.kernels.base import log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.schedule import at, times
 
@@ -102,11 +104,12 @@ def stratified_steps(process: Process, x0: Event, key: PRNGKey, times: int) -> B
     times_key, noise_key = jax.random.split(key)
     t = stratified_times(times_key, times, process.schedule.steps)
 
-    def at_step(t: Step) -> Bound:
-        noise = process.kernel.noise(jax.random.fold_in(noise_key, t), (2, *x0.shape))
+    def at_step(draw: Array, t: Step) -> Bound:
+        # By the draw and not by t: a step that is drawn again has noise of its own.
+        noise = process.kernel.noise(jax.random.fold_in(noise_key, draw), (2, *x0.shape))
         return sampled_step(process, x0, t, noise)
 
-    terms = jax.lax.map(at_step, t, batch_size=AT_ONCE)
+    terms = jax.lax.map(lambda a: at_step(*a), (jnp.arange(times), t), batch_size=AT_ONCE)
     return jax.tree.map(lambda term: term.mean(0), terms)
 
 
@@ -147,22 +150,25 @@ def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
     Its mean over paths is K, its log-mean-exp tends to log p(x_0).
     """
     kernel, schedule = process.kernel, process.schedule
+    # p and q meet component by component, and the event is summed once: log p of a whole image
+    # is thousands of nats, of which float32 would round away as much as p and q differ by.
+    log_prob = partial(log_prob_of_each, kernel)
 
-    def forward(x: Event, t: Step) -> tuple[Event, Scalar]:
+    def forward(x: Event, t: Step) -> tuple[Event, Event]:
         q = kernel.step(x, at(schedule, t).beta)
         x_next = kernel.transport(q, kernel.noise(jax.random.fold_in(key, t), x.shape))
-        return x_next, kernel.log_prob(q, x_next)
+        return x_next, log_prob(q, x_next)
 
-    def add_step(carry: tuple[Event, Scalar], t: Step) -> tuple[tuple[Event, Scalar], None]:
+    def add_step(carry: tuple[Event, Event], t: Step) -> tuple[tuple[Event, Event], None]:
         x, log_weight = carry
         x_next, log_q = forward(x, t)
-        log_p = kernel.log_prob(process.reverse(x_next, t, at(schedule, t)), x)
-        return (x_next, log_weight + log_p - log_q), None
+        log_p = log_prob(process.reverse(x_next, t, at(schedule, t)), x)
+        return (x_next, log_weight + (log_p - log_q)), None
 
     x1, log_q = forward(x0, jnp.asarray(1))
-    log_weight = kernel.log_prob(process.last_step.distribution(process, x1), x0) - log_q
+    log_weight = log_prob(process.last_step.distribution(process, x1), x0) - log_q
     (xT, log_weight), _ = jax.lax.scan(add_step, (x1, log_weight), times(schedule))
-    return log_weight + kernel.log_prob(kernel.prior(x0.shape), xT)
+    return jnp.sum(log_weight + log_prob(kernel.prior(x0.shape), xT))
 
 
 def importance_weighted(process: Process, x0: Event, key: PRNGKey, paths: int) -> Scalar:

@@ -7,13 +7,11 @@ there. The paper's own forms are ``paper`` (eq. 64-65) and ``direct`` (App. D.1)
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
-from jax.nn import log_sigmoid
 from jax.scipy.special import logit
 
 from dpm_jax.array_types import Event, ReadOut
 from dpm_jax.kernels.base import Distribution, Kernel
-from dpm_jax.kernels.gaussian import Normal
+from dpm_jax.kernels.gaussian import Normal, sigmoid_variance
 from dpm_jax.schedule import Coefficients
 
 Form = Callable[[Kernel, ReadOut, Event, Coefficients], Distribution]
@@ -46,8 +44,7 @@ def paper(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Norma
     if kernel.channels != 2:
         raise ValueError("reverse must be bridge or direct for bits, got paper (eq. 64-65)")
     z_mean, z_variance = readout[..., 0], readout[..., 1]
-    # exp(log_sigmoid) keeps the relative precision of variances near 0 and near 1.
-    variance = jnp.exp(log_sigmoid(z_variance + logit(c.beta)))
+    variance = sigmoid_variance(z_variance + logit(c.beta))
     return Normal(xt + variance * (z_mean - xt), variance)
 
 

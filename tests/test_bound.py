@@ -74,6 +74,26 @@ def test_forward_kernel_as_reverse_gives_log_prior_on_every_path(name, last_step
 
 
 @pytest.mark.parametrize("name", ["gaussian", "binomial"])
+def test_a_thousand_steps_of_a_whole_image_add_up_in_float32(name):
+    # Each log p of 3,072 components is thousands of nats, and the weight a few of them.
+    kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
+    x0 = np.random.default_rng(0).normal(size=3072).astype(np.float32)
+    x0 = x0 if name == "gaussian" else (x0 > 0.5).astype(np.float32)
+    with jax.enable_x64(False):
+        rates = schedule.given(np.full(1000, 0.01)).apply({})
+        process = process_of(kernel, rates, lambda xt, t, c: kernel.step(xt, c.beta), x0.shape)
+        keys = jax.random.split(jax.random.key(1), 4)
+        paths = jax.jit(jax.vmap(lambda k: bound.path_log_weight(process, jnp.asarray(x0), k)))(
+            keys
+        )
+    log_prior = stats.norm.logpdf(x0.astype(np.float64)).sum()
+    if name == "binomial":
+        log_prior = np.log(np.where(x0 > 0.5, ACTIVITY, 1 - ACTIVITY)).sum()
+    assert paths.dtype == np.float32
+    np.testing.assert_allclose(paths, log_prior, atol=1.5e-3)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "binomial"])
 def test_null_of_data_from_the_prior_is_its_entropy(name):
     kernel = gaussian.KERNEL if name == "gaussian" else binomial.kernel(ACTIVITY)
     process = process_of(kernel, schedule64(BETA), lambda xt, t, c: kernel.step(xt, c.beta), (2,))
@@ -343,6 +363,16 @@ def test_stratified_steps_are_unbiased_and_with_all_of_them_every_step_is_taken(
     assert spread[3] < 0.7 * spread[1]
 
 
+def test_more_draws_of_the_same_steps_have_noise_of_their_own():
+    # T = 4: 3 and 30 draws are 1 and 10 of each step. The boundary has no noise.
+    process = random_normal_process(BETA)
+    x0, spread = jnp.array([0.8, -1.1]), []
+    for times in (3, 30):
+        one = partial(bound.stratified_steps, process, x0, times=times)
+        spread.append(np.std(draws_of(lambda key, one=one: one(key).K, 15, 400)))
+    np.testing.assert_allclose(spread[1], spread[0] / np.sqrt(10), rtol=0.2)
+
+
 def test_memory_of_stratified_steps_does_not_grow_with_their_number():
     def forward_kernel(xt, t, c):
         return gaussian.step(xt, c.beta)
@@ -365,6 +395,16 @@ def test_stratified_times_are_uniform_and_even():
     assert (np.abs((draws[:, None] == np.arange(2, 7)[:, None]).sum(2) - 1.6) < 1).all()
     even = np.asarray(bound.stratified_times(jax.random.key(14), 15, 6))
     np.testing.assert_array_equal(np.sort(even), np.repeat(np.arange(2, 7), 3))
+
+
+def test_no_stratified_time_is_beyond_the_last_step(monkeypatch):
+    # The largest float32 below 1 as the offset: (count - 1 + u)/count rounds to 1.
+    largest = jnp.asarray(1 - 2**-24, jnp.float32)
+    monkeypatch.setattr(jax.random, "uniform", lambda key: largest)
+    with jax.enable_x64(False):
+        drawn = bound.stratified_times(jax.random.key(0), 100, 6)
+    assert drawn.max() == 6
+    np.testing.assert_array_equal(np.bincount(drawn)[2:], 20)
 
 
 def test_stratified_times_have_the_smaller_variance():

@@ -1,14 +1,20 @@
 """From read-outs to reverse steps: what each form is at z = 0, in general, and at the ends."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from jax.nn import sigmoid
 from reference import bit_mixture, fixed64, jit
 
 from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.reverse import FORMS, bridge, direct, paper
 
 ACTIVITY = 0.3
@@ -149,17 +155,16 @@ def test_direct_forms_are_the_read_outs_of_the_paper():
     np.testing.assert_array_equal(direct(BITS, z[:, :1], xt, SOME).logits, z[:, 0])
 
 
-@pytest.mark.parametrize(
-    ("kernel", "form"),
-    [
-        (gaussian.KERNEL, bridge),
-        (gaussian.KERNEL, paper),
-        (gaussian.KERNEL, direct),
-        (BITS, bridge),
-        (BITS, direct),
-    ],
-    ids=["bridge of normals", "paper", "direct normal", "bridge of bits", "direct bits"],
-)
+ALL_FORMS = {
+    "bridge of normals": (gaussian.KERNEL, bridge),
+    "paper": (gaussian.KERNEL, paper),
+    "direct normal": (gaussian.KERNEL, direct),
+    "bridge of bits": (BITS, bridge),
+    "direct bits": (BITS, direct),
+}
+
+
+@pytest.mark.parametrize(("kernel", "form"), ALL_FORMS.values(), ids=ALL_FORMS)
 def test_values_and_gradients_are_finite_at_every_step(kernel, form):
     # From ᾱ_0 = 1 to β_T = 1, ᾱ_T = 0: in the KL (t ≥ 2) and in the likelihood of a step.
     family = schedule.fixed(STEPS)
@@ -184,3 +189,76 @@ def test_values_and_gradients_are_finite_at_every_step(kernel, form):
     assert all(np.isfinite(leaf).all() for leaf in leaves)
     gradient = leaves[1]
     assert (jnp.abs(gradient[1:-1]).sum((1, 2)) > 0).all()
+
+
+SCHEDULES = {
+    "fixed": schedule.fixed(STEPS),
+    "learned": schedule.learned(STEPS, 1e-7),
+    "steep": schedule.given([1e-10, 1e-9, 1e-4, 0.3, 0.9, 0.99]),
+}
+
+
+@cache
+def of_a_read_out(name):
+    """(read-out, x_0, x_t) -> KLs of t = 2..T and log-likelihoods of t = 1..T, and gradients."""
+    kernel, form = ALL_FORMS[name]
+
+    def information(readout, x0, xt, t, c):
+        p = form(kernel, readout, xt, c)
+        q = kernel.posterior(x0, xt, c.beta, c.log_alpha_bar_prev)
+        # The posterior of t = 1 is x_0 itself; no KL is taken there.
+        return kernel.kl(jax.tree.map(lambda a, b: jnp.where(t > 1, a, b), q, p), p)
+
+    def likelihood(readout, x0, xt, t, c):
+        return kernel.log_prob(form(kernel, readout, xt, c), x0)
+
+    def both(readout, x0, xt):
+        found = []
+        for family in SCHEDULES.values():
+            s = family.apply(family.init())
+            for f in (information, likelihood):
+                at_each = jax.vmap(
+                    lambda t, f=f, s=s: jax.value_and_grad(f, (0, 1, 2))(
+                        readout, x0, xt, t, schedule.at(s, t)
+                    )
+                )
+                found.append(at_each(jnp.arange(1, STEPS + 1)))
+        return found
+
+    return jit(both)
+
+
+FAR = 1e4
+MOST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize("name", ALL_FORMS)
+@given(
+    arrays(np.float32, (3, 2), elements=st.floats(-FAR, FAR, width=32)),
+    st.sampled_from([None, -MOST, -120.0, -90.0, -30.0, 89.0, MOST]),
+)
+@example(np.zeros((3, 2), np.float32), -90.0)
+@example(np.zeros((3, 2), np.float32), 89.0)
+@example(np.full((3, 2), FAR, np.float32), -MOST)
+@example(np.full((3, 2), -FAR, np.float32), MOST)
+def test_every_read_out_has_a_finite_KL_and_finite_gradients(name, readout, z_variance):
+    kernel, _ = ALL_FORMS[name]
+    if z_variance is not None:
+        readout = np.stack([readout[:, 0], np.full(3, z_variance, np.float32)], -1)
+    x0, xt = jnp.array([1.0, 0.0, 1.0]), jnp.array([1.0, 1.0, 0.0])
+    found = of_a_read_out(name)(jnp.asarray(readout[:, : kernel.channels]), x0, xt)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert all((value > -1e-3).all() for value, _ in found[::2])  # the KLs
+
+
+def test_the_variance_of_a_read_out_saturates_where_it_is_said_to():
+    least, z = gaussian.LEAST_VARIANCE, np.array([-1e4, -20.0, 20.0, 39.0, 1e4])
+    readout = jnp.asarray(np.stack([0 * z, z], -1), jnp.float32)
+    moved = gaussian.shift(Normal(jnp.zeros(5), jnp.full(5, 0.1)), readout).variance
+    np.testing.assert_allclose(moved, [least, *0.1 * np.exp([-20.0, 20.0, 39.0, 40.0])], rtol=1e-5)
+    odds = np.exp(np.minimum(z, 80.0))
+    found = direct(gaussian.KERNEL, readout, jnp.zeros(5), SOME).variance
+    np.testing.assert_allclose(found, np.maximum(odds / (1 + odds), least), rtol=1e-5)
+    odds = 0.36 / 0.64 * odds
+    found = paper(gaussian.KERNEL, readout, jnp.zeros(5), SOME).variance
+    np.testing.assert_allclose(found, np.maximum(odds / (1 + odds), least), rtol=1e-5)

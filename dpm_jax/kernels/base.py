@@ -9,6 +9,8 @@ distributions rather than samples, and give information in nats, summed over the
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Event, PRNGKey, ReadOut, Scalar
@@ -71,3 +73,10 @@ class Kernel(NamedTuple):
     tilt: Callable[[Distribution, Callable[[Event], Scalar]], Distribution]
     learnable: bool
     check: Callable[[np.ndarray], None]
+
+
+def log_prob_of_each(kernel: Kernel, dist: Distribution, x: Event) -> Event:
+    """``kernel.log_prob`` of every component of an event by itself, nats."""
+    components = jax.tree.map(lambda a: jnp.broadcast_to(a, x.shape).ravel(), (dist, x))
+    each: Event = jax.vmap(kernel.log_prob)(*components)
+    return each.reshape(x.shape)

@@ -16,6 +16,12 @@ from dpm_jax.kernels.base import Kernel
 LOG_2PI = math.log(2 * math.pi)
 FAR = 4.0  # a second moment this many times that of π, or less than its inverse, is worth a warning
 
+LEAST_VARIANCE = 1e-14
+"""The least that a read-out can ask for: float32 rounds its root away from numbers near 1."""
+
+MOST_GROWTH = 40.0
+"""The largest z^Σ that widens: a variance e^40 times the one under π."""
+
 
 class Normal(NamedTuple):
     """Independent normals, one per component of an event."""
@@ -69,16 +75,25 @@ def _bayes(beta: Scalar, log_alpha_bar_prev: Scalar) -> tuple[Scalar, Scalar, Sc
 
 
 def shift(dist: Normal, readout: ReadOut) -> Normal:
-    """N(μ + σ z^μ, σ² exp z^Σ) for a read-out z = (z^μ, z^Σ)."""
+    """N(μ + σ z^μ, σ² exp z^Σ) for a read-out z = (z^μ, z^Σ).
+
+    The variance saturates at ``LEAST_VARIANCE``, and where z^Σ is ``MOST_GROWTH``.
+    """
     z_mean, z_variance = readout[..., 0], readout[..., 1]
     mean = dist.mean + jnp.sqrt(dist.variance) * z_mean
-    return Normal(mean, dist.variance * jnp.exp(z_variance))
+    variance = dist.variance * jnp.exp(jnp.minimum(z_variance, MOST_GROWTH))
+    return Normal(mean, jnp.maximum(variance, LEAST_VARIANCE))
 
 
 def direct(readout: ReadOut) -> Normal:
     """N(z^μ, σ(z^Σ)): the read-outs of App. D.1.1."""
+    return Normal(readout[..., 0], sigmoid_variance(readout[..., 1]))
+
+
+def sigmoid_variance(z: Event) -> Event:
+    """σ(z), which saturates at ``LEAST_VARIANCE``."""
     # exp(log_sigmoid) keeps the relative precision of variances near 0.
-    return Normal(readout[..., 0], jnp.exp(log_sigmoid(readout[..., 1])))
+    return jnp.maximum(jnp.exp(log_sigmoid(z)), LEAST_VARIANCE)
 
 
 def log_prob(dist: Normal, x: Event) -> Scalar:
@@ -119,9 +134,11 @@ def product(dist: Normal, other: Normal, power: Scalar) -> Normal:
     """N(μ, σ²) N(m, s²)^a / Z = N(μ + g (m - μ), (1 - g) σ²) with g = aσ²/(aσ² + s²)."""
     # The precision form, 1/σ² + a/s², would not survive σ² = 0.
     total = power * dist.variance + other.variance
+    # Nothing to multiply by, or nothing left to move: aσ² = s² = 0.
+    total = jnp.where(total > 0, total, 1.0)
     gain = power * dist.variance / total
     # (1 - g) σ², without cancellation
-    variance = dist.variance * other.variance / total
+    variance = dist.variance * jnp.where(gain > 0, other.variance / total, 1.0)
     return Normal(dist.mean + gain * (other.mean - dist.mean), variance)
 
 

@@ -17,11 +17,10 @@ noise alone; or *observed*, what r(x_0) says of x_t.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Bool, Event, Scalar, Step
-from dpm_jax.kernels.base import Distribution
+from dpm_jax.kernels.base import Distribution, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.schedule import at
 
@@ -123,9 +122,7 @@ def known(
     value = jnp.where(mask, value, 0.0)
 
     def log_prob_known(dist: Distribution, x: Event) -> Scalar:
-        components = jax.tree.map(lambda a: jnp.broadcast_to(a, x.shape).ravel(), (dist, x))
-        each = jax.vmap(kernel.log_prob)(*components)
-        return jnp.sum(jnp.where(mask.ravel(), each, 0.0))
+        return jnp.sum(jnp.where(mask, log_prob_of_each(kernel, dist, x), 0.0))
 
     def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
         # At t = 0 there is no path left to draw; step 1's coefficients keep it finite.

@@ -99,6 +99,46 @@ def test_values_and_gradients_are_finite_from_no_noise_to_no_signal(name, coeffi
             assert all(np.isfinite(leaf) for leaf in by_rate), t
 
 
+@pytest.mark.parametrize("before", [1.0, 1 - 1e-7, 1 - 1e-5])
+@pytest.mark.parametrize("beta", [1e-7, 1e-5, 0.3])
+def test_float32_keeps_the_digits_of_a_shifted_belief_near_the_data(before, beta):
+    """Also at t = 1, where ᾱ_{t-1} = 1 and the bridge is the belief; against float64 NumPy."""
+    beta, prev = np.float32(beta), np.float32(np.log(before))
+    b, left = float(beta), -np.expm1(float(prev))  # 1-ᾱ_{t-1}
+    now = np.float32(float(prev) + np.log1p(-b))
+    xt, z = np.float32([1.3, -0.2]), np.float32([[0.7, -1.5], [-2.0, 0.4]])
+
+    def bridge_of(kernel, xt):
+        args = (jnp.asarray(a, jnp.float32) for a in (xt, now, z[:, : kernel.channels]))
+        return kernel.bridge(*belief_of(kernel, *args), jnp.asarray(beta), jnp.asarray(prev))
+
+    total = left + (1 - left) * b
+    mean, variance = np.sqrt(1 - total) * xt + np.sqrt(total) * z[:, 0], total * np.exp(z[:, 1])
+    slope = np.sqrt(1 - left) * b / total
+    expected = slope * mean + np.sqrt(1 - b) * left / total * xt
+    spread = b * left / total + slope**2 * variance
+    found = bridge_of(gaussian.KERNEL, xt)
+    np.testing.assert_allclose(found.variance, spread, rtol=2e-6)
+    # Means are near x_t itself, whose own rounding is all that may be lost.
+    np.testing.assert_allclose(found.mean, expected, atol=2e-7)
+
+    xt = np.array([1, 0])
+    one = (1 - total) * xt + total * ACTIVITY
+    one = one / (1 - one) * np.exp(np.float64(z[:, 0]))  # odds of x_0 = 1
+    one = np.stack([1 / (1 + one), one / (1 + one)])  # [x_0, component]
+    row = np.array([[1 - left * ACTIVITY, left * ACTIVITY], [left * (1 - ACTIVITY), 0]])
+    row[1, 1] = 1 - row[1, 0]  # [x_0, x_{t-1}]
+    joint = row[:, :, None] * bit_step(b, ACTIVITY)[:, xt][None]
+    joint = (one[:, None] * joint / joint.sum(1, keepdims=True)).sum(0)
+    found = bridge_of(BITS, xt).logits
+    np.testing.assert_allclose(found, np.log(joint[1] / joint[0]), rtol=2e-6)
+
+
+def belief_of(kernel, xt, log_alpha_bar, readout):
+    """The first two arguments of ``bridge``: a shifted belief, and x_t."""
+    return kernel.shift(kernel.marginal(xt, log_alpha_bar), readout), xt
+
+
 def test_a_read_out_of_zero_shifts_nothing_and_others_what_they_say():
     normal, bits = Normal(jnp.array([0.5]), jnp.array([4.0])), Bernoulli(jnp.array([0.5]))
     for dist, shift, channels in ((normal, gaussian.shift, 2), (bits, binomial.shift, 1)):

@@ -131,6 +131,22 @@ def test_observed_bits_too_and_with_a_smaller_spread_of_weights():
     assert (errors(is_state, weight, law / law.sum()) < 5).all()
 
 
+def test_observed_multiplies_by_what_r_says_of_this_very_step(float64):
+    """E_π[r(x_0) | x_t] = N(y; √ᾱ_t x_t, s² + 1-ᾱ_t): its product with p, at every t."""
+    process = process_of(gaussian.KERNEL, fixed64(5), lambda *args: None, (1,))
+    y, s2, mean, variance = 2.0, 0.5, 0.4, 0.3
+    r, p = Normal(jnp.array([y]), jnp.array([s2])), Normal(jnp.array([mean]), jnp.array([variance]))
+    multiplied = perturb.observed(process, r)
+    for t in range(6):
+        alpha_bar = 1 - t / 5
+        noise = s2 + 1 - alpha_bar
+        precision = 1 / variance + alpha_bar / noise
+        centre = (mean / variance + np.sqrt(alpha_bar) * y / noise) / precision
+        for eps in (0.0, 1.0):
+            found = multiplied(p, jnp.zeros(1), jnp.asarray(t), jnp.full(1, eps)).x
+            np.testing.assert_allclose(found, [centre + eps * precision**-0.5], atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["gaussian", "binomial"])
 def test_evidence_is_the_expectation_of_r_under_the_prior(name, float64):
     """By quadrature over x_0, or by both values of a bit; up to a constant in x_t."""
