@@ -78,8 +78,10 @@ class RunFolder(NamedTuple):
         """Whether it is still the folder that was opened, with the ``config.json`` that it had."""
         try:
             same = self.config.read_bytes() == self.content
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:  # a disk that fails is no folder that is gone
+            same = True
         return same and self.lock is not None and self.lock.is_there()
 
     def close(self) -> None:

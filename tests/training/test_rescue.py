@@ -212,3 +212,14 @@ def test_a_folder_that_is_moved_and_linked_back_is_still_the_same(tmp_path):
     os.symlink(tmp_path / "larger disk", tmp_path / "run")
     assert write_or_rescue(folder, write, write, "{}") == 2
     assert (tmp_path / "larger disk/result.json").read_text() == "{}"
+
+
+def test_a_disk_that_fails_for_a_moment_is_no_folder_that_is_gone(tmp_path, monkeypatch):
+    folder = open_folder(tmp_path / "run", CONFIG, **PLAIN)
+
+    def refuse(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert write_or_rescue(folder, write, write, "{}") == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
