@@ -49,6 +49,16 @@ def nothing(process: Process) -> Perturbation:
     return perturbation
 
 
+def started(process: Process, xT: Event) -> Perturbation:
+    """Ancestral sampling from a given x_T."""
+
+    def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
+        x = jnp.where(t == process.schedule.steps, xT, process.kernel.transport(p, noise))
+        return Weighted(x, jnp.zeros(()))
+
+    return perturbation
+
+
 def smooth(
     process: Process, log_r: Callable[[Event], Scalar], *, annealed: bool = False
 ) -> Perturbation:

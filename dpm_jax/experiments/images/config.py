@@ -43,7 +43,9 @@ class ImageConfig(RunConfig):
         heldout_examples: how many held-out images are measured; 0 for all.
         times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
         parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
-        denoising: multiply by r(x_0) at every t, as in the paper, or by what y says of x_t.
+        denoising: "entered" takes the noisy image for the state of the chain that it is;
+            "constant" multiplies by r(x_0) at every t, as in the paper, "observed" by what y says
+            of x_t. By default entered, or constant where reverse is not bridge.
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
@@ -85,7 +87,7 @@ class ImageConfig(RunConfig):
     heldout_examples: int = 0
     times_per_example: int = 16
     parzen_samples: int = 0
-    denoising: Literal["constant", "observed"] = "constant"
+    denoising: Literal["entered", "constant", "observed"] | None = None
 
     def __post_init__(self) -> None:
         """Check what images have, before any image is read; the schedule checks its own."""
@@ -100,6 +102,11 @@ class ImageConfig(RunConfig):
         for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
             require_layers(name, getattr(self, name), at_least=least)
         require_beta_1(self.beta_1)
+        if self.denoising == "entered" and self.reverse != "bridge":
+            raise ValueError(
+                "denoising must be constant or observed where reverse is not bridge, got entered: "
+                "only a belief about x_0 can be read at any log-SNR"
+            )
         if self.heldout_examples == 1:
             raise ValueError("heldout_examples must be at least 2, or 0 for all, got 1")
         if self.times_per_example >= self.timesteps:

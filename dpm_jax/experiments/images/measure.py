@@ -95,7 +95,8 @@ def _compare(
     else:
         gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.heldout)
         found.add("gaussian", against, subject, likelihood, gaussian)
-    found.extend("denoising", restored.denoise, subject, moments, config.denoising, key.denoising)
+    form = config.denoising or ("entered" if config.reverse == "bridge" else "constant")
+    found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
 
 
 def _draw(found: Measurement, subject: Subject, drawn: dict[int, np.ndarray]) -> None:

@@ -1,9 +1,12 @@
 """Denoising and inpainting of held-out images: the pictures, and how good they are.
 
-Images are restored by multiplying the model with what is known of them (§2.5, Figures 3-5).
+Images are restored by multiplying the model with what is known of them (§2.5, Figures 3-5); noisy
+ones also by entering the chain where they are a state of it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -21,18 +24,20 @@ from dpm_jax.experiments.images import figures
 from dpm_jax.experiments.measurement import Found
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
-from dpm_jax.sampling import perturb
+from dpm_jax.sampling import enter, perturb
 from dpm_jax.sampling.draw import Perturb, chunk_of, multiplied
 from dpm_jax.sampling.perturb import Perturbation
 
 Images = Float[np.ndarray, "n height width channels"]
 Draws = Float[np.ndarray, "n draws height width channels"]
-Denoising = Literal["constant", "observed"]
-"""How r enters the steps: r(x_0) at every t, as in the paper, or what y says of x_t."""
+Denoising = Literal["entered", "constant", "observed"]
+"""The chain is entered at y; or r enters the steps: r(x_0) at every t, as in the paper, or what y
+says of x_t."""
 
 SHOWN = 8  # images in a figure's row
 NOISE = 1.0  # standard deviation, scaled units: signal-to-noise 1
-DENOISED, DRAWS = 16, 6  # images, and samples whose mean is the posterior's
+DENOISED = 64  # images
+DRAWS = 6  # samples whose mean is the posterior's, where no single call gives it
 HOLE = 100  # side in pixels, as in the paper's Figure 5
 SCENE = 256  # side of the scene around it, at most
 
@@ -60,19 +65,19 @@ def denoise(subject: Subject, moments: Moments, form: Denoising, key: PRNGKey) -
     clean = subject.heldout[evenly(len(subject.heldout), DENOISED)]
     noisy = clean + NOISE * np.asarray(jax.random.normal(noise_key, clean.shape))
     wiener = baselines.wiener(moments, noisy, NOISE**2)
-    draws = denoised(subject.process, noisy, NOISE, draw_key, draws=DRAWS, form=form, progress=True)
-    versions = {"noisy": noisy, "wiener": wiener, "posterior_mean": draws.mean(1)}
+    restored = _DENOISERS[form](subject.process, noisy, draw_key)
+    versions = {"noisy": noisy, "wiener": wiener, "posterior_mean": restored.mean}
     errors = {name: ((x - clean) ** 2).mean((1, 2, 3)) for name, x in versions.items()}
     labels = dict(zip(versions, ("noisy", "Wiener filter", "posterior mean"), strict=True))
     shown = {labels[name]: x for name, x in versions.items()}
-    shown = {"clean": clean, **shown, "one sample": draws[:, 0]}
+    shown = {"clean": clean, **shown, "one sample": restored.samples}
     notes = {labels[name]: f"MSE {error.mean():.3f}" for name, error in errors.items()}
     figure = figures.rows({name: subject.grey(x[:SHOWN]) for name, x in shown.items()}, notes)
     found = {name: report.pair("mse", estimate(error)) for name, error in errors.items()}
     gain = estimate(errors["wiener"] - errors["posterior_mean"])
     numbers = {
         "images": len(clean),
-        "draws": DRAWS,
+        "draws": restored.draws,
         "noise_std": NOISE,
         "form": form,
         **found,
@@ -152,16 +157,48 @@ def denoised(
     key: PRNGKey,
     *,
     draws: int,
-    form: Denoising,
+    form: Literal["constant", "observed"],
     progress: bool = False,
 ) -> Draws:
-    """Samples of x_0 given y = x_0 + std · ε, the noise's ``std`` in the model's units."""
+    """Samples of x_0 given y = x_0 + std · ε, the noise's ``std`` in the model's units.
+
+    The model is multiplied with what y says; ``sampling.enter`` does without.
+    """
     multiply = {"constant": perturb.product, "observed": perturb.observed}[form]
 
     def gaussian(process: Process, noisy: Array) -> Perturbation:
         return multiply(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
 
     return _several(process, gaussian, noisy, key, draws, "denoising", progress)
+
+
+class _Denoised(NamedTuple):
+    """The posterior's mean, of so many draws or of none, and a sample of each that is shown."""
+
+    mean: Images
+    samples: Images
+    draws: int
+
+
+def _enter(process: Process, noisy: Images, key: PRNGKey) -> _Denoised:
+    mean = enter.posterior_mean(process, noisy, NOISE, chunk=SHOWN, progress=True)
+    entered = enter.until(process, NOISE)
+    samples = _several(entered, enter.from_noisy, noisy[:SHOWN], key, 1, "denoising", progress=True)
+    return _Denoised(mean, samples[:, 0], 0)
+
+
+def _multiply(
+    form: Literal["constant", "observed"], process: Process, noisy: Images, key: PRNGKey
+) -> _Denoised:
+    draws = denoised(process, noisy, NOISE, key, draws=DRAWS, form=form, progress=True)
+    return _Denoised(draws.mean(1), draws[:, 0], DRAWS)
+
+
+_DENOISERS: dict[Denoising, Callable[[Process, Images, PRNGKey], _Denoised]] = {
+    "entered": _enter,
+    "constant": partial(_multiply, "constant"),
+    "observed": partial(_multiply, "observed"),
+}
 
 
 def _several(

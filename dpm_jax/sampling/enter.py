@@ -1,0 +1,92 @@
+"""Entering the chain: data under normal noise are a state of it, and need no product.
+
+y = x_0 + s ε is x_t/√ᾱ_t at the t where (1-ᾱ_t)/ᾱ_t = s². The reverse process from there draws
+x_0 given y: as exact as the model itself, without weights, and in fewer steps than from π. Where
+that log-SNR lies between two steps of the schedule, the first step is a part of one.
+
+For bits the same would hold only where π is a fair coin: at any other activity a flip is no
+step of the binomial kernel.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax.array_types import Array, Event, Float
+from dpm_jax.devices import in_chunks
+from dpm_jax.kernels import gaussian
+from dpm_jax.kernels.base import Distribution
+from dpm_jax.process import Process
+from dpm_jax.sampling.draw import CHUNK
+from dpm_jax.sampling.perturb import Perturbation, started
+from dpm_jax.schedule import Schedule, at
+
+
+def until(process: Process, std: float) -> Process:
+    """The process whose x_T is √ᾱ_T y for y = x_0 + std · ε: the steps below, and one up to it.
+
+    ``std`` is in the model's units. The network is asked at the t of the step that is cut short.
+
+    Raises:
+        ValueError: if the kernel is not the Gaussian one, or the noise not between that of x_1
+            and that of x_T.
+    """
+    if process.kernel is not gaussian.KERNEL:
+        raise ValueError("process must be Gaussian to be entered at normal noise")
+    reached = np.asarray(process.schedule.log_alpha_bar, np.float64)
+    least, most = np.sqrt(np.expm1(-reached[[0, -1]]))
+    # The noise of x_T itself, as float32 holds it, is let in.
+    if not least < std <= most * (1 + 1e-6):
+        raise ValueError(f"std must be more than {least:.3g} and at most {most:.3g}, got {std:.3g}")
+    here = -np.log1p(np.float64(std) ** 2)  # log ᾱ = -log(1 + s²)
+    below = min(int((reached > here).sum()), process.schedule.steps - 1)
+    beta = -np.expm1(here - reached[below - 1])
+    beta_before, before = process.schedule.beta[:below], process.schedule.log_alpha_bar[:below]
+    return replace(
+        process, schedule=Schedule(jnp.append(beta_before, beta), jnp.append(before, here))
+    )
+
+
+def from_noisy(process: Process, noisy: Event) -> Perturbation:
+    """Sampling of a process that is ``until`` the noise of y = ``noisy``."""
+    return started(process, _last_state(process, noisy))
+
+
+def belief(process: Process, noisy: Event) -> Distribution:
+    """p(x_0 | y) of one example in one call, for a process that is ``until`` the noise of y.
+
+    It is the reverse step that leaves out all others: right for the form ``bridge`` and exact
+    processes, whose reverse follows from a belief about x_0.
+    """
+    t = jnp.asarray(process.schedule.steps)
+    c = at(process.schedule, t)
+    to_data = c._replace(
+        beta=-jnp.expm1(c.log_alpha_bar), log_alpha_bar_prev=jnp.zeros_like(c.log_alpha_bar)
+    )
+    return process.reverse(_last_state(process, noisy), t, to_data)
+
+
+def posterior_mean(
+    process: Process, noisy: np.ndarray, std: float, *, chunk: int = CHUNK, progress: bool = False
+) -> Float[np.ndarray, "n *event"]:
+    """E[x_0 | y] for every y = x_0 + std · ε [n, *event] in the model's units, one call each."""
+    means = in_chunks(
+        partial(_means, until(process, std)),
+        noisy,
+        chunk=chunk,
+        label="posterior mean",
+        progress=progress,
+    )
+    return np.concatenate(list(means))
+
+
+def _last_state(process: Process, noisy: Event) -> Event:
+    return jnp.exp(0.5 * process.schedule.log_alpha_bar[-1]) * noisy
+
+
+@jax.jit
+def _means(process: Process, noisy: Array) -> Array:
+    return jax.vmap(lambda y: belief(process, y).mean)(noisy)
