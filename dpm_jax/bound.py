@@ -139,7 +139,7 @@ def stratified_times(key: PRNGKey, count: int, steps: int) -> Int[Array, " count
     """
     offset_key, order_key = jax.random.split(key)
     points = (jnp.arange(count) + jax.random.uniform(offset_key)) / count
-    t = 2 + jnp.floor(points * (steps - 1)).astype(int)
+    t = 2 + (points * (steps - 1)).astype(int)  # rounded down
     # (count - 1 + u)/count can round up to 1 in float32.
     return jax.random.permutation(order_key, jnp.minimum(t, steps))
 

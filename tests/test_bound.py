@@ -387,6 +387,33 @@ def test_memory_of_stratified_steps_does_not_grow_with_their_number():
     assert temporaries(320) < 2 * temporaries(32)
 
 
+def test_more_paths_than_are_weighed_at_once_are_each_counted_once():
+    process = table_process("direct", FIXED)
+    x0, key, paths = jnp.asarray(STATES[3]), jax.random.key(8), bound.PATHS_AT_ONCE + 3
+    one = jit(
+        jax.vmap(lambda path: bound.path_log_weight(process, x0, jax.random.fold_in(key, path)))
+    )
+    expected = np.log(np.exp(np.asarray(one(jnp.arange(paths)))).mean())
+    found = jit(lambda x0: bound.importance_weighted(process, x0, key, paths))(x0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_memory_of_weighted_paths_does_not_grow_with_their_number():
+    process = process_of(
+        gaussian.KERNEL,
+        schedule64([0.01] * 4),
+        lambda xt, t, c: gaussian.step(xt, c.beta),
+        (100,),
+    )
+
+    def temporaries(paths):
+        weigh = jax.jit(lambda x0, key: bound.importance_weighted(process, x0, key, paths))
+        lowered = weigh.lower(jnp.zeros((100,)), jax.random.key(0))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(640) < 2 * temporaries(64)
+
+
 def test_stratified_times_are_uniform_and_even():
     draws = np.asarray(draws_of(lambda key: bound.stratified_times(key, 8, 6), 13, 5_000))
     assert set(np.unique(draws)) == {2, 3, 4, 5, 6}
