@@ -19,6 +19,7 @@ from dpm_jax.experiments.exits import Refused, exits, refusing
 SECONDS = 5  # of one case
 DEEP = json.loads("[" * 300 + "]" * 300)
 MEMORY = 2 * 2**30  # bytes that a case may take beyond what the process had
+ADDRESSES = 2 * MEMORY  # bytes that it may ask for, so that no case takes the machine's all
 
 
 class Hang(BaseException):  # so that no reader takes it for damage
@@ -80,11 +81,14 @@ def _in_time() -> Iterator[None]:
 def _in_memory() -> Iterator[None]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ADDRESSES, hard))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
+        assert grown * 1024 < MEMORY, f"it took {grown / 2**20:.1f} GiB"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
