@@ -31,7 +31,10 @@ class Checkpoints:
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=KEPT, create=True, enable_async_checkpointing=False
+            max_to_keep=KEPT,
+            create=True,
+            enable_async_checkpointing=False,
+            lightweight_initialize=True,  # what a checkpoint says of itself is read by restore
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
