@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from dpm_jax.experiments import registry
 from dpm_jax.experiments.base import schedule_family
 from dpm_jax.experiments.exits import Refused
 from dpm_jax.process import Model
-from dpm_jax.training import metrics, model_file
+from dpm_jax.training import lock, metrics, model_file
 from dpm_jax.training.checkpoint import SEAL, Checkpoints
 from dpm_jax.training.folder import check_folder, read_config
 from dpm_jax.training.optimizer import make_optimizer
@@ -88,6 +89,18 @@ def test_a_schedule_file(tmp_path, content):
 @given(words)
 def test_the_name_of_a_schedule_file(name):
     outcome(lambda: schedule_family(name, 3))
+
+
+@cases(60)
+@given(words.map(os.fsencode) | st.binary())
+def test_the_owner_of_a_lock(tmp_path, content):
+    held = lock.Lock(tmp_path)
+    (tmp_path / lock.NAME).write_bytes(content)
+    said = outcome(lambda: lock.check_free(tmp_path))
+    held.close()
+    assert f"workdir {tmp_path} is in use by " in str(said)
+    assert len(str(said)) < 500
+    assert contents(tmp_path) == {lock.NAME: content}
 
 
 @pytest.fixture(scope="module")
@@ -179,15 +192,21 @@ def saved(start, tmp_path_factory) -> Path:
     return path.parent
 
 
-@cases(60)
-@given(data=st.data())
-def test_the_checksums_of_a_checkpoint(tmp_path, saved, start, data):
-    sums = json.loads((saved / "checkpoints" / "2" / SEAL).read_text())
-    content = data.draw(texts(sums))
+@cases(100)
+@given(data=st.data(), sealed=st.booleans())
+def test_any_file_of_a_checkpoint(tmp_path, saved, start, data, sealed):
     run = tmp_path / "run"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(saved, run)
-    (run / "checkpoints" / "2" / SEAL).write_bytes(content)
+    newest = run / "checkpoints" / "2"
+    file = data.draw(st.sampled_from(sorted(p for p in newest.rglob("*") if p.is_file())))
+    content = file.read_bytes()
+    if content.startswith(b"{"):
+        file.write_bytes(data.draw(texts(json.loads(content))))
+        if not sealed:
+            (newest / SEAL).unlink()
+    else:
+        file.write_bytes(data.draw(mutated([content])))
     before = sorted(contents(run).values())
     checkpoints = Checkpoints(run / "checkpoints")
     restored = outcome(lambda: checkpoints.restore(start))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dpm_jax.data import dataset
+from dpm_jax.data import dataset, dead_leaves
 from dpm_jax.data.image_files import read
 from dpm_jax.experiments.exits import Refused
 
@@ -102,6 +102,24 @@ def test_pngs_whose_checksums_are_right(tmp_path_factory, small_limit, data):
         kinds = st.sampled_from([b"IDAT", b"IEND", b"PLTE", b"tRNS", b"zTXt", b"iCCP", b"acTL"])
         found[at] = data.draw(st.just(kind) | kinds), data.draw(mutated([body or b"\0"]))
     check(tmp_path_factory.mktemp("png"), "a.png", joined(found))
+
+
+LAW = dead_leaves.law(size=6, radius_max=6.0)
+
+
+@cases(100)
+@given(data=st.data())
+def test_a_cache_of_dead_leaves(tmp_path, data):
+    def load():
+        return dead_leaves.load(LAW, train=5, heldout=2, seed=0, cache=tmp_path)
+
+    sound = load()
+    (train, *_) = sorted(tmp_path.glob("*train5.npy"))
+    train.write_bytes(data.draw(mutated([train.read_bytes(), *NPYS, *NPZS])))
+    found = outcome(load)
+    assert found.train.shape == sound.train.shape
+    np.testing.assert_array_equal(np.load(train), found.train)  # drawn and written anew, if need be
+    train.unlink()
 
 
 @cases(150)
