@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from dpm_jax.experiments.exits import Refused, exits, refusing
 
-SECONDS = 5  # of one case
+SECONDS = 5  # of the processor, of one case
+PATIENCE = 60  # seconds of the clock: the machine may be busy, but a pipe is waited for for ever
 DEEP = json.loads("[" * 300 + "]" * 300)
 MEMORY = 2 * 2**30  # bytes that a case may take beyond what the process had
 ADDRESSES = 2 * MEMORY  # bytes that it may ask for, so that no case takes the machine's all
@@ -68,13 +69,16 @@ def _in_time() -> Iterator[None]:
     def ring(*_):
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

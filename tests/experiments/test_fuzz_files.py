@@ -208,9 +208,12 @@ def test_any_file_of_a_checkpoint(tmp_path, saved, start, data, sealed):
     else:
         file.write_bytes(data.draw(mutated([content])))
     before = sorted(contents(run).values())
-    checkpoints = Checkpoints(run / "checkpoints")
-    restored = outcome(lambda: checkpoints.restore(start))
-    checkpoints.close()
+
+    def restore():
+        with contextlib.closing(Checkpoints(run / "checkpoints")) as checkpoints:
+            return checkpoints.restore(start)
+
+    restored = outcome(restore)
     if not isinstance(restored, Refused):
         assert int(restored[0].step) in (1, 2)
     # Moved aside perhaps, but every file is still there.
