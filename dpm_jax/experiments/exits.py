@@ -84,7 +84,7 @@ def refusing() -> Iterator[None]:
     except BrokenPipeError:  # it is not the input: the reader of --help has left
         raise
     except (ValueError, OSError, MemoryError) as error:
-        raise Refused(error) from None
+        raise Refused(str(error) or type(error).__name__) from None
 
 
 def again(words: Sequence[str], prog: str | None) -> str:
