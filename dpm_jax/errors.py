@@ -17,6 +17,12 @@ class Interrupted(TrainingStopped):
     """Somebody asked the run to stop; its state is saved."""
 
 
+def printable(text: str) -> str:
+    """A text as one line that steers no terminal, whatever a person's files are called."""
+    line = " ".join(text.splitlines())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
 def reason(error: Exception) -> str:
     """What an exception says, in one line of at most 200 characters."""
     # Libraries wrap the system's error in types of their own; then only the text tells.

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from dpm_jax.errors import reason
+from dpm_jax.errors import printable, reason
 
 
 class WrappedError(Exception):
@@ -27,3 +27,7 @@ class WrappedError(Exception):
 )
 def test_the_reason_is_one_short_line(error, said):
     assert reason(error) == said
+
+
+def test_what_would_break_a_line_or_steer_a_terminal_is_replaced():
+    assert printable("a\nb\x1b[2J\udcff\u202e|β é") == "a b�[2J��|β é"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpm_jax import files
-from dpm_jax.errors import reason
+from dpm_jax.errors import printable, reason
 from dpm_jax.evaluation.paper import TABLE_1
 
 NONE = "–"
@@ -53,10 +53,9 @@ def row(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _text(result: Mapping[str, Any], key: str) -> str:
-    """What can be shown in one line, whatever a file of a person's is called."""
     if not isinstance(value := result.get(key), str):
         raise ValueError(f"{key} is {value!r}, not a text")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return printable(value)
 
 
 def _number(result: Mapping[str, Any], key: str) -> float:
@@ -131,7 +130,7 @@ def main(folders: Sequence[str]) -> int:
         try:
             results.append(read(Path(folder)))
         except ValueError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
     if results:
         print(text(results), markdown(results), sep="\n\n")
     return 0 if len(results) == len(folders) else 2

@@ -11,7 +11,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from dpm_jax.errors import Interrupted, TrainingStopped, Unmeasured, reason
+from dpm_jax.errors import Interrupted, TrainingStopped, Unmeasured, printable, reason
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 130  # exit code after any of them
@@ -39,7 +39,7 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
         print(_stopped(str(stopped), go_on), end="", file=sys.stderr)
         sys.exit(STOPPED)
     except (Refused, TrainingStopped, Unmeasured) as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("error:", printable(str(error)), file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
         print(f"error: {reason(error)}", file=sys.stderr)
@@ -84,7 +84,7 @@ def refusing() -> Iterator[None]:
     except BrokenPipeError:  # it is not the input: the reader of --help has left
         raise
     except (ValueError, OSError, MemoryError) as error:
-        raise Refused(error) from None
+        raise Refused(str(error) or type(error).__name__) from None
 
 
 def again(words: Sequence[str], prog: str | None) -> str:

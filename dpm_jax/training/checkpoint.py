@@ -26,14 +26,26 @@ class OtherModelError(Exception):
 
 
 class Checkpoints:
-    """The newest few states of a run, each saved whole or not at all."""
+    """The newest few states of a run, each saved whole or not at all.
+
+    Raises:
+        TrainingStopped: if orbax cannot even list them.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEPT, create=True, enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
+        except OSError:
+            raise
+        except Exception as error:  # what each says of itself is read, but not checked
+            raise TrainingStopped(
+                f"the checkpoints in {self._directory} cannot be read ({reason(error)}); move the "
+                "newest one away, or start anew with --overwrite"
+            ) from None
 
     @property
     def last_step(self) -> int | None:

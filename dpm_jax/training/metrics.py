@@ -15,8 +15,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from dpm_jax import files
 from dpm_jax.training.folder import spare, write_whole
 
+MOST = 1 << 28  # bytes of a file: more than a million records
 LONGEST = 1 << 20  # bytes of a line: no record comes near
 LARGEST = 2.0**128  # no float32 reaches it
 
@@ -29,6 +31,9 @@ def read(path: Path, *finite: str) -> list[Record]:
     """The whole records of a metrics file that hold finite numbers under the names ``finite``.
 
     Lines that are no records, cut short by a crash or damaged, are passed over.
+
+    Raises:
+        OSError: if it is no regular file, larger than ``MOST``, or cannot be read.
     """
     records = [record for line in _lines(path) if (record := _parse(line)) is not None]
     return [r for r in records if all(math.isfinite(r.get(name, math.nan)) for name in finite)]
@@ -56,6 +61,9 @@ class MetricsWriter:
 
     Records after step ``after`` are dropped first: a resumed run writes them again. If lines are
     damaged, the file as it was is kept aside, and said so.
+
+    Raises:
+        OSError: as in ``read``, or if the disk refuses.
     """
 
     def __init__(self, path: Path, *, after: int, tensorboard: Path | None = None) -> None:
@@ -90,7 +98,11 @@ class MetricsWriter:
 
 def _lines(path: Path) -> list[bytes]:
     """The lines of a file, but for a record at its end that a kill cut short."""
-    *lines, rest = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    if not path.exists():
+        return []
+    if files.regular_size(path) > MOST:
+        raise OSError(f"larger than {MOST} bytes")
+    *lines, rest = path.read_bytes().split(b"\n")
     start = b'{"step": '
     cut = start.startswith(rest[: len(start)]) and b"}" not in rest
     return lines if cut else [*lines, rest]

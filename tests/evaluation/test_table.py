@@ -127,8 +127,8 @@ def test_a_title_stays_one_cell_whatever_a_file_is_called(runs, tmp_path, capfd)
     (folder / "result.json").write_text(json.dumps(RESULT | {"variant": strange}))
     assert table.main([*runs, str(folder)]) == 0
     text, markdown = capfd.readouterr().out.split("\n\n")
-    assert "swiss roll, a|b��[2J�.npy" in text
-    assert "| swiss roll, a\\|b��[2J�.npy |" in markdown
+    assert "swiss roll, a|b �[2J�.npy" in text
+    assert "| swiss roll, a\\|b �[2J�.npy |" in markdown
     assert len(text.splitlines()) == 4
 
 

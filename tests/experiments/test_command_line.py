@@ -289,3 +289,8 @@ def test_a_saved_configuration_is_checked_as_flags_are(edit, said):
     with pytest.raises(ValueError, match=re.escape(said)) as refused:
         command_line.from_json(PROBLEM.presets["default"], saved)
     assert "\n" not in str(refused.value)
+
+
+def test_an_error_without_a_text_is_named():
+    with pytest.raises(exits.Refused, match=r"^MemoryError$"), exits.refusing():
+        raise MemoryError

@@ -51,3 +51,8 @@ def test_many_steps_may_take_more_room(tmp_path, monkeypatch):
 def test_what_holds_no_numbers_is_one_short_line(tmp_path, content):
     (tmp_path / "rates.txt").write_bytes(content)
     assert len(refusal(tmp_path / "rates.txt")) < len(str(tmp_path)) + 300
+
+
+def test_a_name_cannot_steer_the_terminal(refuse):
+    said = refuse("--schedule a\x1b[2Jb")
+    assert said == "schedule must be learned, fixed or a readable file, got a�[2Jb"

@@ -247,6 +247,18 @@ def test_a_checkpoint_that_only_orbax_finds_damaged_is_set_aside(saved, start, t
     assert_equal(run(path).restore(start)[0], at_step(start, 1))
 
 
+@pytest.mark.parametrize("time", [10**400, 1.5, "noon", [1]], ids=["late", "real", "text", "list"])
+def test_a_checkpoint_of_no_time_is_one_line(saved, tmp_path, time):
+    path = shutil.copytree(saved, tmp_path / "run")
+    about = path / "checkpoints/2/_CHECKPOINT_METADATA"
+    changed = dict.fromkeys(("init_timestamp_nsecs", "commit_timestamp_nsecs"), time)
+    about.write_text(json.dumps(json.loads(about.read_text()) | changed))
+    with pytest.raises(
+        TrainingStopped, match=r"^the checkpoints in .* cannot be read \(.*\); move"
+    ):
+        Checkpoints(path / "checkpoints")
+
+
 @pytest.mark.parametrize("name", ["../../config.json", "/etc/passwd", "state/none", "\n\ud800"])
 def test_a_seal_of_a_file_that_is_not_there_condemns(saved, start, tmp_path, caplog, name):
     path = shutil.copytree(saved, tmp_path / "run")

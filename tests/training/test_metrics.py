@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -173,3 +174,25 @@ def test_the_training_figure_leaves_out_damage_and_records_without_finite_curves
 
 def test_without_a_file_there_are_no_records(tmp_path):
     assert metrics.read(tmp_path / "metrics.jsonl", "K_bits") == []
+
+
+def huge(path):
+    with path.open("wb") as file:
+        file.truncate(10 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda path: path.mkdir(), "not a regular file"),
+        (huge, "larger than"),
+    ],
+)
+def test_what_is_no_metrics_file_is_not_read(tmp_path, make, said):
+    make(tmp_path / "metrics.jsonl")
+    with pytest.raises(OSError, match=said):
+        MetricsWriter(tmp_path / "metrics.jsonl", after=0)
+    with pytest.raises(OSError, match=said):
+        metrics.read(tmp_path / "metrics.jsonl")
