@@ -185,8 +185,13 @@ def at_a_time(rng, unbroken) -> dict:
 
 def at_a_call(rng, unbroken) -> dict:
     kind = str(rng.choice(KINDS))
-    first = int(rng.integers(1, unbroken.calls[kind]))
+    first = any_of(unbroken.calls[kind], rng)
     return {"fault": Fault(kind, first, first)}
+
+
+def any_of(calls: int, rng) -> int:
+    """Evenly among their logarithms: the first are all different, the last repeat themselves."""
+    return int(calls ** rng.random())
 
 
 @pytest.mark.parametrize("moment", [at_a_time, at_a_call])
@@ -215,8 +220,8 @@ def test_fifty_kills_lose_nothing(side_by_side, unbroken, moment):
 def test_whatever_the_disk_says_it_is_one_line_and_nothing_is_lost(side_by_side, unbroken):
     def chain(place) -> int:
         number, refused = getattr(errno, place.run.parent.name), 0
-        for kind in place.rng.choice(KINDS, 3, replace=False):
-            first = int(place.rng.integers(1, unbroken.calls[kind] // 2))
+        for kind in map(str, place.rng.choice(KINDS, 3, replace=False)):
+            first = any_of(unbroken.calls[kind] // 2, place.rng)
             once = number in TRY_AGAIN or place.rng.random() < 0.5
             before, fault = place.newest, Fault(kind, first, first if once else sys.maxsize, number)
             ended = place.train(fault)
