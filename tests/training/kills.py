@@ -113,9 +113,9 @@ def program(state: TrainState, data: np.ndarray, count: np.int32) -> tuple[Train
     step, tree = int(state.step) + int(count), jax.device_get(state)
     for i in range(int(count)):
         tree = jax.tree.map(lambda a, i=i: mixed(a, i), tree)
-    largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+    total = sum(float(leaf.sum()) for leaf in jax.tree.leaves(tree.params))
     state = jax.device_put(tree._replace(step=np.int32(step)))
-    return state, Report({"K_bits": largest, "gradient_norm": largest / 3}, NEVER)
+    return state, Report({"K_bits": total, "gradient_norm": total / 3}, NEVER)
 
 
 def mixed(leaf: np.ndarray, i: int) -> np.ndarray:

@@ -61,31 +61,19 @@ class Place:
     def train(self, fault: Fault = NO_FAULT, *, kill_after: float = 60) -> Ended:
         log = self._said.with_suffix(".log")
         log.write_text("")
-        words = [str(self.run), str(self._said), fault, kill_after]
-        print(json.dumps(words), file=self._server.stdin, flush=True)
+        order = [str(self.run), str(self._said), fault, kill_after]
+        print(json.dumps(order), file=self._server.stdin, flush=True)
         code = int(self._server.stdout.readline())
         told = {what: int(step) for what, step in map(str.split, log.open())}
         return Ended(code, self._said.read_text(), told.get("restored"), told.get("saved"))
 
-    @property
     def calls(self) -> dict[str, int]:
-        """How many of each kind the last process made."""
         return json.loads(self._said.with_suffix(".calls").read_text())
 
     @property
     def newest(self) -> int:
-        """The step of the newest checkpoint."""
         names = (p.name for p in self.run.glob("checkpoints/*"))
         return max((int(name) for name in names if name.isdigit()), default=0)
-
-    def go_where_it_was_rescued(self) -> bool:
-        """As a person is told to, if the run took its folder for deleted."""
-        rescued = self.run.with_name("run.rescued")
-        if rescued.exists():
-            shutil.rmtree(self.run)
-            rescued.rename(self.run)
-            return True
-        return False
 
 
 class Unbroken(NamedTuple):
@@ -172,7 +160,7 @@ def unbroken(side_by_side) -> Unbroken:
     def straight(place):
         begin = time.perf_counter()
         assert place.train() == (0, "", 0, CONFIG.steps)
-        return Unbroken(place, time.perf_counter() - begin, place.calls)
+        return Unbroken(place, time.perf_counter() - begin, place.calls())
 
     warm, run = (side_by_side(straight, [name])[0] for name in ("warm", "unbroken"))
     run.assert_same(warm.place)
@@ -185,8 +173,13 @@ def at_a_time(rng, unbroken) -> dict:
 
 def at_a_call(rng, unbroken) -> dict:
     kind = str(rng.choice(KINDS))
-    first = int(rng.integers(1, unbroken.calls[kind]))
+    first = any_of(unbroken.calls[kind], rng)
     return {"fault": Fault(kind, first, first)}
+
+
+def any_of(calls: int, rng) -> int:
+    """Evenly among their logarithms: the first are all different, the last repeat themselves."""
+    return int(calls ** rng.random())
 
 
 @pytest.mark.parametrize("moment", [at_a_time, at_a_call])
@@ -215,13 +208,16 @@ def test_fifty_kills_lose_nothing(side_by_side, unbroken, moment):
 def test_whatever_the_disk_says_it_is_one_line_and_nothing_is_lost(side_by_side, unbroken):
     def chain(place) -> int:
         number, refused = getattr(errno, place.run.parent.name), 0
-        for kind in place.rng.choice(KINDS, 3, replace=False):
-            first = int(place.rng.integers(1, unbroken.calls[kind] // 2))
+        for kind in map(str, place.rng.choice(KINDS, 3, replace=False)):
+            first = any_of(unbroken.calls[kind] // 2, place.rng)
             once = number in TRY_AGAIN or place.rng.random() < 0.5
             before, fault = place.newest, Fault(kind, first, first if once else sys.maxsize, number)
             ended = place.train(fault)
-            if place.go_where_it_was_rescued():
+            rescued = place.run.with_name("run.rescued")
+            if rescued.exists():  # go on there, as a person is told to
                 assert number in GONE, (fault, ended)
+                shutil.rmtree(place.run)
+                rescued.rename(place.run)
             good = unbroken.assert_nothing_lost(place, before, ended)
             if ended.code == 0:  # what failed was tried again, or not needed
                 assert errors(ended) == [], (fault, ended)
