@@ -77,11 +77,11 @@ class RunFolder(NamedTuple):
     def is_ours(self) -> bool:
         """Whether it is still the folder that was opened, with the ``config.json`` that it had."""
         try:
-            same = self.config.read_bytes() == self.content
-        except (FileNotFoundError, NotADirectoryError):
+            same = files.read_bytes(self.config, most=len(self.content)) == self.content
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return False
         except OSError:  # a disk that fails is no folder that is gone
-            same = True
+            same = self.config.is_file()
         return same and self.lock is not None and self.lock.is_there()
 
     def close(self) -> None:

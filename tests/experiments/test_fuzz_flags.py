@@ -26,6 +26,7 @@ from dpm_jax.errors import printable
 from dpm_jax.experiments import command_line, registry, run
 from dpm_jax.experiments.commands import SampleConfig
 from dpm_jax.experiments.exits import Refused
+from dpm_jax.experiments.images import dead_leaves
 from dpm_jax.training import journal, program
 from dpm_jax.training.step import make_train_steps
 
@@ -91,6 +92,7 @@ def door(monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(prepared, "load", lambda name, data_dir: Images(pixels, pixels[:5]))
+    monkeypatch.setattr(dead_leaves, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(memory, "free_on_host", lambda: memory.GIB)
     ended = SimpleNamespace(close=lambda: None)
     monkeypatch.setattr(journal, "Journal", lambda *args, **options: ended)

@@ -31,6 +31,21 @@ def test_data_in_other_units_are_warned_of_with_the_remedy(mean, scale):
     assert f"deviation {examples.std(dtype=np.float64):.3g}," in str(warning.message)
 
 
+@pytest.mark.parametrize(
+    ("mean", "scale", "warned"),
+    [
+        *((0, 1.8, False), (0, 0.6, False), (1.8, 0, False), (0.6, 0, False)),
+        *((0, 2.2, True), (0, 0.45, True), (2.2, 0, True), (0.45, 0, True)),
+    ],
+)
+def test_the_second_moment_decides(mean, scale, warned):
+    signs = np.resize(np.float32([1, -1]), (200, 3))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gaussian.KERNEL.check(mean + scale * signs)
+    assert bool(said) == warned
+
+
 def test_scaled_data_pass_without_a_word():
     examples = 5 + 100 * standard()
     units = scaling.fit(examples)

@@ -50,12 +50,13 @@ def test_the_mean_in_one_call_and_that_of_draws_are_the_posteriors(std):
     process, y = normal_process(), np.array([[-1.0, 0.4, 2.5]], np.float32)
     gain = VARIANCE / (VARIANCE + std**2)
     exact, variance = MEAN + gain * (y[0] - MEAN), gain * std**2
-    found = enter.posterior_mean(process, y, std)
-    np.testing.assert_allclose(found[0], exact, atol=1e-5)
+    np.testing.assert_allclose(enter.posterior_mean(process, y, std)[0], exact, atol=1e-5)
     entered, count = enter.until(process, std), 20_000
     given = np.repeat(y, count, axis=0)
     key = jax.random.key(0)
-    ends = multiplied(entered, enter.from_noisy, given, key, label="", progress=False).end
+    found = multiplied(entered, enter.from_noisy, given, key, label="", progress=False)
+    ends, log_weight = found.end, found.log_weight
+    np.testing.assert_array_equal(log_weight, np.zeros(count))
     errors = (ends.mean(0) - exact) / np.sqrt(variance / count)
     assert np.abs(errors).max() < 4
     np.testing.assert_allclose(ends.var(0), variance, rtol=4 * np.sqrt(2 / count))

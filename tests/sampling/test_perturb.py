@@ -328,8 +328,9 @@ def test_gaussian_r_is_the_closed_form_at_every_step(annealed):
         gaussian.KERNEL, fixed64(steps), lambda x, t, c: gaussian.step(x, c.beta), (1,)
     )
     p, r = Normal(jnp.array([0.4]), jnp.array([v])), Normal(jnp.array([y]), jnp.array([s2]))
-    product = perturb.product(process, r, annealed=annealed)
-    smooth = perturb.smooth(process, partial(gaussian.log_prob, r), annealed=annealed)
+    form = {"annealed": True} if annealed else {}  # not annealed by default
+    product = perturb.product(process, r, **form)
+    smooth = perturb.smooth(process, partial(gaussian.log_prob, r), **form)
     for t in range(steps + 1):
         a = (steps - t) / steps if annealed else 1.0
         precision = 1 / v + a / s2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import toys
 
+from dpm_jax import files
 from dpm_jax.errors import TrainingStopped
 from dpm_jax.training import metrics
 from dpm_jax.training.folder import open_folder
@@ -77,6 +78,11 @@ def change_the_config(path):
     (path / "config.json").write_bytes(b"\xff")
 
 
+def make_the_config_a_pipe(path: Path) -> None:
+    (path / "config.json").unlink()
+    os.mkfifo(path / "config.json")
+
+
 WAYS = {
     "deleted": shutil.rmtree,
     "renamed": lambda path: path.rename(path.with_name("moved")),
@@ -87,6 +93,7 @@ WAYS = {
     "emptied": remove_all_inside,
     "without its config": lambda path: (path / "config.json").unlink(),
     "with another config": change_the_config,
+    "with a pipe for its config": make_the_config_a_pipe,
     "without its lock": lambda path: (path / "run.lock").unlink(),
 }
 
@@ -220,6 +227,6 @@ def test_a_disk_that_fails_for_a_moment_is_no_folder_that_is_gone(tmp_path, monk
     def refuse(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(files, "regular_size", refuse)
     assert write_or_rescue(folder, write, write, "{}") == 2
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
