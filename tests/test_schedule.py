@@ -13,6 +13,12 @@ from dpm_jax import schedule
 EPS = np.finfo(np.float32).eps
 
 
+def test_the_least_number_that_float32_holds_in_full_is_a_rate():
+    least = np.finfo(np.float32).tiny
+    family = schedule.given([0.5, least, 0.5])
+    assert family.apply({}).beta[1] == least
+
+
 def float64_of(s: schedule.Schedule) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(s.beta, np.float64), np.asarray(s.log_alpha_bar, np.float64)
 
@@ -260,5 +266,6 @@ def test_as_many_knots_as_steps_are_parameters_of_their_own():
     assert own.init()["gaps"].shape == knots.init()["gaps"].shape == (8,)
     for a, b in zip(own.apply(own.init()), knots.apply(knots.init()), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert schedule.learned(9, 1e-3, knots=2).init()["gaps"].shape == (2,)
     with pytest.raises(ValueError, match="knots must be at least 2, got 1"):
         schedule.learned(9, 1e-3, knots=1)
