@@ -67,6 +67,7 @@ def test_the_terms_add_up_to_K(whole):
     assert found.K_eq14.mean() == pytest.approx(eq14 - found.step_kl.sum(), abs=1e-5)
     assert found.K.dtype == np.float64
     assert found.step_kl.shape == (toys.STEPS - 1,)
+    assert all(type(value) is float for value in terms.values())  # as JSON has them
 
 
 def test_more_paths_raise_the_bound_in_the_mean(whole):
