@@ -30,12 +30,12 @@ def read_out(xt, t, c):
     return jnp.stack(jnp.broadcast_arrays(*shifted), -1)
 
 
-def normal_process(steps_taken=None):
-    """The exact reverse of x_0 ~ N(MEAN, VARIANCE); tells the t at which it was asked."""
+def normal_process(asked=None):
+    """The exact reverse of x_0 ~ N(MEAN, VARIANCE); tells of which steps it was asked."""
 
     def reverse(xt, t, c):
-        if steps_taken is not None:
-            steps_taken.append(int(t))
+        if asked is not None:
+            asked.append((int(t), c))
         return bridge(gaussian.KERNEL, read_out(xt, t, c), xt, c)
 
     return process_of(gaussian.KERNEL, RATES, reverse, (3,), LEARNED)
@@ -83,7 +83,10 @@ def test_the_chain_is_entered_between_the_steps_around_the_noise(std, t):
     product = np.log1p(-np.asarray(entered.schedule.beta, np.float64)).cumsum()
     np.testing.assert_allclose(product, entered.schedule.log_alpha_bar, rtol=1e-4)
     enter.belief(entered, jnp.zeros(3))
-    assert asked == [t]
+    [(step, to_data)] = asked
+    assert step == t
+    assert to_data.log_alpha_bar_prev == 0
+    np.testing.assert_allclose(to_data.beta, 1 - 1 / (1 + std**2), rtol=1e-5)
 
 
 def test_of_the_swiss_roll_one_call_is_as_good_as_many_draws():
