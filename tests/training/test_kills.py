@@ -167,13 +167,15 @@ def unbroken(side_by_side) -> Unbroken:
     return run
 
 
-def at_a_time(rng, unbroken) -> dict:
-    return {"kill_after": rng.uniform(0, 1.1) * unbroken.seconds}
+def at_a_time(place, unbroken) -> dict:
+    return {"kill_after": place.rng.uniform(0, 1.1) * unbroken.seconds}
 
 
-def at_a_call(rng, unbroken) -> dict:
-    kind = str(rng.choice(KINDS))
-    first = any_of(unbroken.calls[kind], rng)
+def at_a_call(place, unbroken) -> dict:
+    kind, first = "write", 1 + int(place.run.parent.name.split()[-1])
+    if place.run.exists():  # in a new folder every write is another one
+        kind = str(place.rng.choice(KINDS))
+        first = any_of(unbroken.calls[kind], place.rng)
     return {"fault": Fault(kind, first, first)}
 
 
@@ -187,7 +189,7 @@ def test_fifty_kills_lose_nothing(side_by_side, unbroken, moment):
     def chain(place) -> int:
         killed = 0
         while killed < 5:
-            before, how = place.newest, moment(place.rng, unbroken)
+            before, how = place.newest, moment(place, unbroken)
             ended = place.train(**how)
             unbroken.assert_nothing_lost(place, before, ended)
             assert ended.said == "", how
