@@ -134,6 +134,37 @@ def fixed(steps: int) -> ScheduleFamily:
     return given(1.0 / np.arange(steps, 0, -1))
 
 
+def linear(steps: int) -> ScheduleFamily:
+    """β_t from 1e-4 to 0.02 in 1,000 even steps (Ho et al. 2020, §4), or T steps along that path.
+
+    With T = 1000 these are DDPM's rates; otherwise log ᾱ at t is theirs at 1000 t/T.
+
+    Raises:
+        ValueError: if ``steps`` < 2.
+    """
+    check_steps(steps)
+    path = np.append(0.0, np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000))))
+    log_alpha_bar = np.interp(np.linspace(0, 1000, steps + 1), np.arange(1001.0), path)
+    return given(-np.expm1(np.diff(log_alpha_bar)))
+
+
+def cosine(steps: int) -> ScheduleFamily:
+    """ᾱ_t = f(t/T)/f(0), f(u) = cos²(π/2 (u+s)/(1+s)), s = 0.008 (Nichol & Dhariwal 2021, eq. 17).
+
+    β_t is at most 0.999, as theirs.
+
+    Raises:
+        ValueError: if ``steps`` < 2.
+    """
+    check_steps(steps)
+    f = np.cos(np.pi / 2 * (np.linspace(0, 1, steps + 1) + 0.008) / 1.008) ** 2
+    return given(np.minimum(1 - f[1:] / f[:-1], 0.999))
+
+
+NAMED = {"fixed": fixed, "linear": linear, "cosine": cosine}
+"""Schedules without parameters by the names that configurations use."""
+
+
 def learned(
     steps: int, beta_1: float, *, spacing: float = 1.0, knots: int | None = None
 ) -> ScheduleFamily:

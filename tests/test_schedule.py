@@ -23,6 +23,30 @@ def float64_of(s: schedule.Schedule) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(s.beta, np.float64), np.asarray(s.log_alpha_bar, np.float64)
 
 
+def test_linear_is_that_of_ddpm_and_any_number_of_steps_is_on_its_path():
+    beta, log_alpha_bar = float64_of(schedule.linear(1000).apply({}))
+    np.testing.assert_allclose(beta, 1e-4 + 0.0199 * np.arange(1000) / 999, rtol=2 * EPS)
+    assert np.exp(log_alpha_bar[-1]) == pytest.approx(4.036e-5, rel=1e-3)
+    half = float64_of(schedule.linear(500).apply({}))[1]
+    np.testing.assert_allclose(half, log_alpha_bar[1::2], rtol=1e-6)
+    assert float64_of(schedule.linear(2).apply({}))[1][-1] == pytest.approx(
+        log_alpha_bar[-1], rel=1e-5
+    )
+    more = float64_of(schedule.linear(4000).apply({}))[1]
+    np.testing.assert_allclose(more[3::4], log_alpha_bar, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [2, 40, 4000])
+def test_cosine_is_that_of_improved_ddpm(steps):
+    beta, log_alpha_bar = float64_of(schedule.cosine(steps).apply({}))
+    t = np.arange(1, steps)
+    # cos² v = (1 + cos 2v)/2
+    f = 1 + np.cos(np.pi * (np.append(0, t) / steps + 0.008) / 1.008)
+    np.testing.assert_allclose(log_alpha_bar[:-1], np.log(f[1:] / f[0]), rtol=1e-4)
+    assert beta[-1] == np.float32(0.999)
+    assert (beta[:-1] < 0.999).all()
+
+
 @pytest.mark.parametrize("steps", [2, 40, 2000])
 def test_fixed_removes_the_same_signal_each_step(steps):
     family = schedule.fixed(steps)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dpm_jax.schedule import ScheduleFamily
 
 
-SCHEDULES = ("learned", "fixed")  # any other is a file
+SCHEDULES = ("learned", "fixed", "linear", "cosine")  # any other is a file
 RATE = 64  # bytes that a rate may take in a schedule file; NumPy writes 25
 HELD = 32  # states at several t, twice while they are joined; figures; the file
 LONGEST_PATH = 4096  # bytes: no call of Linux takes more
@@ -199,7 +199,7 @@ def schedule_family(
     spacing: float = 1.0,
     knots: int | None = None,
 ) -> tuple[ScheduleFamily, dict[str, str]]:
-    """The schedule that a flag names: "learned", "fixed", or a text file of rates.
+    """The schedule of a flag: "learned", one of ``schedule.NAMED``, or a text file of rates.
 
     And, of a file, what it adds to ``Experiment.inputs``.
 
@@ -213,14 +213,14 @@ def schedule_family(
 
     if name == "learned":
         return schedule.learned(steps, beta_1, spacing=spacing, knots=knots), {}
-    if name == "fixed":
-        return schedule.fixed(steps), {}
+    if name in schedule.NAMED:
+        return schedule.NAMED[name](steps), {}
     try:
         content = files.read_bytes(Path(name), most=max(files.MOST, RATE * steps))
         rates = [float(word) for word in content.decode().split()]
     except OSError:
         raise ValueError(
-            f"schedule must be learned, fixed or a readable file, got {name}"
+            f"schedule must be {', '.join(SCHEDULES)} or a readable file, got {name}"
         ) from None
     except ValueError as error:
         raise ValueError(

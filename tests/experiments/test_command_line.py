@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpm_jax import schedule
 from dpm_jax.experiments import command_line, exits, identity, registry
-from dpm_jax.experiments.base import schedule_family
+from dpm_jax.experiments.base import SCHEDULES, schedule_family
 from dpm_jax.experiments.swiss_roll.problem import PROBLEM
 
 SCRIPTS = ["swiss_roll", "heartbeat"]
@@ -36,7 +37,10 @@ FEW = "--train-examples 50 --heldout-examples 50 --iw-examples 10"
         ("--frobnicate 3", "Unrecognized options: --frobnicate, 3; see --help"),
         ("--last-step maybe", "Expected one of ('fixed', 'learned'); see --help"),
         ("--preset nonsense", "preset must be one of default"),
-        ("--schedule nowhere.txt", "schedule must be learned, fixed or a readable file, got now"),
+        (
+            "--schedule nowhere.txt",
+            "schedule must be learned, fixed, linear, cosine or a readable file, got now",
+        ),
         ("--resume --overwrite", "resume and overwrite exclude each other; give one of them"),
         (f"--train-examples {10**9}", "GiB for train_examples"),
         ("--hidden", "hidden must have at least one width, got none"),
@@ -71,7 +75,10 @@ def test_a_bad_value_for_the_roll(refuse, tmp_path, flags, said):
     ("flags", "said"),
     [
         ("--bumps 0", "bumps must be at least 1, got 0"),
-        ("--schedule learned", "schedule must be fixed or a file: K has no gradient in β for bits"),
+        (
+            "--schedule learned",
+            "schedule must be fixed, linear, cosine or a file: K has no gradient in β for bits",
+        ),
         ("--times-per-batch 3 --batch-size 16", "times_per_batch must divide batch_size, 16, got"),
     ],
 )
@@ -98,6 +105,13 @@ def test_a_bad_schedule_file(refuse, tmp_path, name, rates, said):
     message = refuse(f"--timesteps 3 --schedule {file}", name)
     assert said.format(file=file) in message
     assert not (tmp_path / "run").exists()
+
+
+def test_the_names_of_schedules_are_those_that_there_are():
+    assert ("learned", *schedule.NAMED) == SCHEDULES
+    for name in SCHEDULES:
+        family, inputs = schedule_family(name, 7, 0.1)
+        assert (family.steps, family.learned, inputs) == (7, name == "learned", {})
 
 
 def test_a_good_schedule_file_is_taken(tmp_path):

@@ -207,5 +207,6 @@ def test_what_is_read_may_lie_in_the_workdir_of_a_run_that_goes_on(begun, tmp_pa
 
 
 def test_a_schedule_in_a_home_that_is_not_there_is_one_line(refuse):
-    said = "schedule must be learned, fixed or a readable file, got ~nobody_of_this_name/x"
-    assert refuse("--schedule=~nobody_of_this_name/x") == said
+    path = "~nobody_of_this_name/x"
+    said = f"schedule must be learned, fixed, linear, cosine or a readable file, got {path}"
+    assert refuse(f"--schedule={path}") == said

@@ -27,7 +27,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, monkeypatch, kind):
             "device": lambda: os.symlink("/dev/zero", "device"),
             "socket": lambda: listening.bind("socket"),
         }.get(kind, lambda: None)()
-        said = "schedule must be learned, fixed or a readable file, got"
+        said = "schedule must be learned, fixed, linear, cosine or a readable file, got"
         assert refusal(kind) == f"{said} {kind}"
 
 
@@ -55,4 +55,4 @@ def test_what_holds_no_numbers_is_one_short_line(tmp_path, content):
 
 def test_a_name_cannot_steer_the_terminal(refuse):
     said = refuse("--schedule a\x1b[2Jb")
-    assert said == "schedule must be learned, fixed or a readable file, got a�[2Jb"
+    assert said == "schedule must be learned, fixed, linear, cosine or a readable file, got a�[2Jb"

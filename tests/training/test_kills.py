@@ -180,7 +180,7 @@ def at_a_call(place, unbroken) -> dict:
 
 
 def any_of(calls: int, rng) -> int:
-    """Evenly among their logarithms: the first are all different, the last repeat themselves."""
+    """Evenly among their logarithms: the last repeat themselves."""
     return int(calls ** rng.random())
 
 

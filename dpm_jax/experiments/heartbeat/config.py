@@ -16,7 +16,8 @@ class Config(KnownLawConfig):
 
     Attributes:
         timesteps: T.
-        schedule: "fixed" (1/(T−t+1)), as in the paper, or a text file of T rates.
+        schedule: "fixed" (1/(T−t+1)), as in the paper, DDPM's "linear" or "cosine", or a text file
+            of T rates.
         hidden: widths of the hidden layers.
         bumps: how many bump functions of t the read-out blends (eq. 62).
         reverse: "bridge", a belief about x_0 that the read-out shifts, or "direct", the paper's

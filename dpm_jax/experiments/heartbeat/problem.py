@@ -33,7 +33,9 @@ def build(config: Config) -> Experiment:
     from dpm_jax.scaling import PER_EXAMPLE, Scaling
 
     if config.schedule == "learned":
-        raise ValueError("schedule must be fixed or a file: K has no gradient in β for bits")
+        raise ValueError(
+            "schedule must be fixed, linear, cosine or a file: K has no gradient in β for bits"
+        )
     family, inputs = schedule_family(config.schedule, config.timesteps)
     model = build_model(config, {}, family)
     check_memory(config, heartbeat.BITS)

@@ -27,7 +27,8 @@ class ImageConfig(RunConfig):
     Attributes:
         data_dir: where the data are; see the script's own text for what and for its default.
         timesteps: T.
-        schedule: "learned", "fixed" (1/(T−t+1)), or a text file of T rates, one per line.
+        schedule: "learned", "fixed" (1/(T−t+1)), DDPM's "linear" or "cosine", or a text file of T
+            rates, one per line.
         beta_1: rate of the first step, which is not learned; by default 1/100 of the variance
             of the dequantisation noise, the finest structure of 8-bit data.
         reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65; or

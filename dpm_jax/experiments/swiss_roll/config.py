@@ -18,7 +18,8 @@ class Config(KnownLawConfig):
     Attributes:
         noise: standard deviation around the roll, in units before scaling.
         timesteps: T.
-        schedule: "learned", "fixed" (1/(T−t+1)), or a text file of T rates, one per line.
+        schedule: "learned", "fixed" (1/(T−t+1)), DDPM's "linear" or "cosine", or a text file of T
+            rates, one per line.
         beta_1: rate of the first step, which is not learned; by default 3/1000 of the scaled
             noise's variance.
         network: "mlp" on Fourier features, or "rbf", the paper's.
