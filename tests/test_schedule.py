@@ -14,7 +14,7 @@ EPS = np.finfo(np.float32).eps
 
 
 def test_the_least_number_that_float32_holds_in_full_is_a_rate():
-    least = np.finfo(np.float32).tiny
+    least = float(np.finfo(np.float32).tiny)
     family = schedule.given([0.5, least, 0.5])
     assert family.apply({}).beta[1] == least
 
