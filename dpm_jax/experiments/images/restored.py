@@ -60,7 +60,7 @@ class Subject(NamedTuple):
 
 
 def denoise(subject: Subject, moments: Moments, form: Denoising, key: PRNGKey) -> Found:
-    """Signal-to-noise 1: the mean of posterior samples against the noisy image and Wiener's."""
+    """Signal-to-noise 1: the posterior mean against the noisy image and Wiener's."""
     noise_key, draw_key = jax.random.split(key)
     clean = subject.heldout[evenly(len(subject.heldout), DENOISED)]
     noisy = clean + NOISE * np.asarray(jax.random.normal(noise_key, clean.shape))
