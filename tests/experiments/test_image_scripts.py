@@ -147,6 +147,7 @@ def test_real_numbers_that_never_vary_somewhere_are_said_before_training(compile
     assert "no Gaussian: the covariance is singular" in out
 
 
+@needs_mnist
 @pytest.mark.slow
 def test_real_mnist(mnist, tmp_path):
     code, out, err = mnist(tmp_path / "run", data_dir=PREPARED)
