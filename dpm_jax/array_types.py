@@ -4,10 +4,11 @@
 heartbeat. Functions see one example; callers ``vmap`` over batches and steps.
 """
 
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Num
 
 Scalar = Float[Array, ""]
 Step = Int[Array, ""]  # t = 1..T, as in the paper
+Time = Num[Array, ""]  # what a network is told: t, or the log-SNR of x_t
 Event = Float[Array, "*event"]
 PerStep = Float[Array, " T"]  # step t is at index t-1
 PRNGKey = Key[Array, ""]
@@ -24,4 +25,5 @@ __all__ = [
     "ReadOut",
     "Scalar",
     "Step",
+    "Time",
 ]

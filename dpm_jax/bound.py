@@ -65,6 +65,20 @@ def step_kl(process: Process, x0: Event, t: Step, noise: Event) -> Scalar:
     return kernel.kl(q, process.reverse(xt, t, c))
 
 
+def noise_error(process: Process, x0: Event, t: Step, noise: Event) -> Scalar:
+    """‖ε - ε̂(x_t, t)‖² at x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε: L_simple's (Ho et al. 2020, eq. 14).
+
+    ε̂ is what is left of x_t once √ᾱ_t x̂_0 is taken away, whatever the network predicts; x̂_0 is
+    the mean of the one step from x_t to the data. For Gaussian processes whose steps follow from
+    a belief about x_0.
+    """
+    c = at(process.schedule, t)
+    xt = process.kernel.transport(process.kernel.marginal(x0, c.log_alpha_bar), noise)
+    guess = process.reverse(xt, t, c.to_data).mean
+    left = (xt - jnp.exp(0.5 * c.log_alpha_bar) * guess) / jnp.sqrt(-jnp.expm1(c.log_alpha_bar))
+    return jnp.sum((noise - left) ** 2)
+
+
 def all_steps(process: Process, x0: Event, noise: Float[Array, "T *event"]) -> Bound:
     """The bound of one example with every step summed; ``noise[t-1]`` makes x_t."""
     of_one = all_steps_of_batch(process, x0[None], noise[:, None])
@@ -87,12 +101,20 @@ def all_steps_of_batch(
     return jax.vmap(lambda x, eps, kl: _with_boundary(process, x, eps, kl))(x0, noise[0], kls.T)
 
 
-def sampled_step(process: Process, x0: Event, t: Step, noise: Float[Array, "2 *event"]) -> Bound:
-    """An unbiased estimate of the bound from one step t, uniform on 2..T.
+def sampled_step(
+    process: Process,
+    x0: Event,
+    t: Step,
+    noise: Float[Array, "2 *event"],
+    probability: Scalar | None = None,
+) -> Bound:
+    """An unbiased estimate of the bound from one step t of 2..T, drawn with this probability.
 
-    ``step_kl`` is (T-1) KL_t. ``noise[0]`` makes x_1, ``noise[1]`` makes x_t.
+    ``step_kl`` is KL_t / probability; without one, t is uniform, and that is (T-1) KL_t.
+    ``noise[0]`` makes x_1, ``noise[1]`` makes x_t.
     """
-    kl = (process.schedule.steps - 1) * step_kl(process, x0, t, noise[1])
+    kl = step_kl(process, x0, t, noise[1])
+    kl = (process.schedule.steps - 1) * kl if probability is None else kl / probability
     return _with_boundary(process, x0, noise[0], kl[None])
 
 
@@ -137,11 +159,16 @@ def stratified_times(key: PRNGKey, count: int, steps: int) -> Int[Array, " count
     One shared offset, one point per stratum, in random order: averaged over a batch, the
     estimate of ``sampled_step`` has a smaller variance than with independent steps.
     """
+    t = 2 + (stratified_points(key, count) * (steps - 1)).astype(int)  # rounded down
+    # (count - 1 + u)/count can round up to 1 in float32.
+    return jnp.minimum(t, steps)
+
+
+def stratified_points(key: PRNGKey, count: int) -> Float[Array, " count"]:
+    """Points of [0, 1], each uniform, one in every stratum, in random order."""
     offset_key, order_key = jax.random.split(key)
     points = (jnp.arange(count) + jax.random.uniform(offset_key)) / count
-    t = 2 + (points * (steps - 1)).astype(int)  # rounded down
-    # (count - 1 + u)/count can round up to 1 in float32.
-    return jax.random.permutation(order_key, jnp.minimum(t, steps))
+    return jax.random.permutation(order_key, points)
 
 
 def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
@@ -166,7 +193,9 @@ def path_log_weight(process: Process, x0: Event, key: PRNGKey) -> Scalar:
         return (x_next, log_weight + (log_p - log_q)), None
 
     x1, log_q = forward(x0, jnp.asarray(1))
-    log_weight = log_prob(process.last_step.distribution(process, x1), x0) - log_q
+    last = process.last_step
+    log_p = log_prob_of_each(last.family(process), last.distribution(process, x1), x0)
+    log_weight = log_p - log_q
     (xT, log_weight), _ = jax.lax.scan(add_step, (x1, log_weight), times(schedule))
     return jnp.sum(log_weight + log_prob(kernel.prior(x0.shape), xT))
 

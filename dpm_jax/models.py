@@ -65,6 +65,7 @@ def gaussian_multiscale(
     bumps: int = 10,
     octaves: int = 9,
     form: Form = bridge,
+    last_step: LastStep = FIXED,
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
     """Images [height, width, channels] of mean 0, overall variance 1: the network of App. D.2.
@@ -85,7 +86,8 @@ def gaussian_multiscale(
         octaves,
         dtype,
     )
-    return Model(gaussian.KERNEL, schedule, as_network(module, event_shape), form, event_shape)
+    network = as_network(module, event_shape)
+    return Model(gaussian.KERNEL, schedule, network, form, event_shape, last_step)
 
 
 def binomial_mlp(

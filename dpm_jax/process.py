@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Scalar, Step
-from dpm_jax.kernels.base import Distribution, Kernel
+from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Scalar, Step, Time
+from dpm_jax.kernels.base import Distribution, Family, Kernel
 from dpm_jax.reverse import Form
 from dpm_jax.schedule import Coefficients, Schedule, ScheduleFamily, at
 
@@ -27,6 +28,14 @@ ReverseStep = Callable[[Any, Event, Step, Coefficients], Distribution]
 """``step(params, xt, t, coefficients)`` is p(x_{t-1} | x_t)."""
 
 
+def _of_the_kernel(process: "Process") -> Family:
+    return process.kernel
+
+
+def _anything(examples: np.ndarray) -> None:
+    """What the kernel can diffuse, a step of its own family can end in."""
+
+
 class LastStep(NamedTuple):
     """The reverse step t = 1, which ends in the data.
 
@@ -34,10 +43,15 @@ class LastStep(NamedTuple):
         distribution: ``distribution(process, x1)`` is p(x_0 | x_1).
         expected_log_prob: ``expected_log_prob(process, x0, noise)`` is E_q log p(x_0 | x_1) over
             x_1 ~ q(x_1 | x_0), nats: exact, or at the x_1 that the noise makes.
+        family: ``family(process)`` is what p(x_0 | x_1) is one of, by default the kernel's own.
+        check: ``check(examples)`` refuses examples [n, *event] that it cannot end in, by a
+            ValueError that says what is allowed.
     """
 
     distribution: Callable[["Process", Event], Distribution]
     expected_log_prob: Callable[["Process", Event, Event], Scalar]
+    family: Callable[["Process"], Family] = _of_the_kernel
+    check: Callable[[np.ndarray], None] = _anything
 
 
 def _forward_kernel(process: "Process", x1: Event) -> Distribution:
@@ -52,21 +66,31 @@ def _by_detailed_balance(process: "Process", x0: Event, noise: Event) -> Scalar:
     return kernel.log_prob(prior, x0) + kernel.kl(first, prior)
 
 
-def _as_any_other(process: "Process", x1: Event) -> Distribution:
+def as_any_other(process: "Process", x1: Event) -> Distribution:
+    """The process's own reverse step at t = 1."""
     t = jnp.asarray(1)
     return process.reverse(x1, t, at(process.schedule, t))
 
 
-def _at_the_noise(process: "Process", x0: Event, noise: Event) -> Scalar:
-    kernel = process.kernel
-    x1 = kernel.transport(kernel.marginal(x0, process.schedule.log_alpha_bar[0]), noise)
-    return kernel.log_prob(_as_any_other(process, x1), x0)
+def sampled(
+    distribution: Callable[["Process", Event], Distribution],
+    family: Callable[["Process"], Family] = _of_the_kernel,
+    check: Callable[[np.ndarray], None] = _anything,
+) -> LastStep:
+    """The last step of this p(x_0 | x_1), its log-probability taken at one x_1 of the noise."""
+
+    def expected_log_prob(process: "Process", x0: Event, noise: Event) -> Scalar:
+        kernel = process.kernel
+        x1 = kernel.transport(kernel.marginal(x0, process.schedule.log_alpha_bar[0]), noise)
+        return family(process).log_prob(distribution(process, x1), x0)
+
+    return LastStep(distribution, expected_log_prob, family, check)
 
 
 FIXED = LastStep(_forward_kernel, _by_detailed_balance)
 """The paper's: the forward kernel, which is not learned."""
 
-LEARNED = LastStep(_as_any_other, _at_the_noise)
+LEARNED = sampled(as_any_other)
 """The process's own reverse step at t = 1."""
 
 LAST_STEPS = {"fixed": FIXED, "learned": LEARNED}
@@ -104,11 +128,28 @@ class Process:
         return self.step(self.params, xt, t, c)
 
 
+def index(t: Step, c: Coefficients) -> Step:
+    """The number of the step: the clock of a network that has read-outs for each t, or bumps."""
+    return t
+
+
+def log_snr(t: Step, c: Coefficients) -> Scalar:
+    """λ_t = log ᾱ_t/(1-ᾱ_t), nats: a clock that means the same at any T and in any schedule."""
+    return c.log_alpha_bar - jnp.log(-jnp.expm1(c.log_alpha_bar))
+
+
 class Network(NamedTuple):
-    """A network as pure functions: ``init(key)`` and ``apply(params, xt, t)``."""
+    """A network as pure functions.
+
+    Attributes:
+        init: ``init(key)`` is its parameters.
+        apply: ``apply(params, xt, time)`` is its read-out.
+        clock: ``clock(t, coefficients)`` is the time that it is told: ``index`` or ``log_snr``.
+    """
 
     init: Callable[[PRNGKey], Any]
-    apply: Callable[[Any, Event, Step], ReadOut]
+    apply: Callable[[Any, Event, Time], ReadOut]
+    clock: Callable[[Step, Coefficients], Time] = index
 
 
 @dataclass(frozen=True)
@@ -141,10 +182,11 @@ class _NetworkStep:
 
     kernel: Kernel
     form: Form
-    apply: Callable[[Any, Event, Step], ReadOut]
+    network: Network
 
     def __call__(self, params: Any, xt: Event, t: Step, c: Coefficients) -> Distribution:
-        return self.form(self.kernel, self.apply(params, xt, t), xt, c)
+        readout = self.network.apply(params, xt, self.network.clock(t, c))
+        return self.form(self.kernel, readout, xt, c)
 
 
 def init(model: Model, key: PRNGKey) -> Params:
@@ -157,7 +199,7 @@ def bind(model: Model, params: Params) -> Process:
     return Process(
         kernel=model.kernel,
         schedule=model.schedule.apply(params["schedule"]),
-        step=_NetworkStep(model.kernel, model.form, model.network.apply),
+        step=_NetworkStep(model.kernel, model.form, model.network),
         event_shape=model.event_shape,
         params=params["network"],
         last_step=model.last_step,

@@ -46,6 +46,13 @@ class Coefficients(NamedTuple):
     log_alpha_bar: Scalar
     log_alpha_bar_prev: Scalar
 
+    @property
+    def to_data(self) -> "Coefficients":
+        """The one step that leads from x_t to x_0: of rate 1-ᾱ_t, from ᾱ = 1."""
+        return Coefficients(
+            -jnp.expm1(self.log_alpha_bar), self.log_alpha_bar, jnp.zeros_like(self.log_alpha_bar)
+        )
+
 
 class ScheduleFamily(NamedTuple):
     """Schedules of T steps indexed by parameters; ``apply(init())`` is the starting one.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax import scaling
-from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.array_types import Array, Float, PRNGKey
 from dpm_jax.data.dataset import Dataset, Images, Pixels
 from dpm_jax.data.split import heldout_patches
 from dpm_jax.scaling import Scaling
@@ -34,7 +34,8 @@ class ImageData(NamedTuple):
     """Images as the model sees them, and what it takes to undo that.
 
     Attributes:
-        dataset: ``train`` is the row of pixels; held-out examples are dequantised once.
+        dataset: ``train`` is the row of pixels; held-out examples are dequantised once, or lie at
+            the middle of their grey levels.
         scaling: mean per channel and one scale, of dequantised training pixels.
         grain: width of a grey level in data units: 1 for 8-bit images, 0 for real numbers.
         scenes: held-out images whole, as they were read.
@@ -90,8 +91,12 @@ class ImageData(NamedTuple):
         return (self.grain or float(np.ptp(pixels)) / 256) / self.scaling.scale
 
 
-def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -> ImageData:
+def prepare(
+    images: Images, patch: int | None, *, seed: int, heldout: int = 0, dequantise: bool = True
+) -> ImageData:
     """Images, or square patches of them with side ``patch``, in the model's units.
+
+    Unless it is to ``dequantise`` them, a grey level is the number in its middle.
 
     Held-out examples are whole images or a grid of patches that do not overlap; with
     ``heldout`` > 0, that many of them, evenly spread. A standard error needs two.
@@ -107,9 +112,9 @@ def prepare(images: Images, patch: int | None, *, seed: int, heldout: int = 0) -
     grain = 1.0 if examples.dtype == np.uint8 else 0.0
     row = _row(images.train, channels)
     units = _fit(row, grain)
-    heldout_x0 = _dequantised(examples, units, grain, seed)
+    heldout_x0 = in_units(examples, units, grain, seed if dequantise else None)
     where = layout(images.train, size)
-    data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain))
+    data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain, dequantise))
     return ImageData(data, units, grain, images.heldout, where)
 
 
@@ -133,13 +138,19 @@ def _row(images: Pixels, channels: int) -> np.ndarray:
     return np.concatenate([image.reshape(-1, channels) for image in images])
 
 
-def _dequantised(examples: np.ndarray, units: Scaling, grain: float, seed: int) -> np.ndarray:
-    """Examples in the model's units, the noise of their grain drawn once."""
+def in_units(
+    examples: np.ndarray, units: Scaling, grain: float, seed: int | None
+) -> Float[np.ndarray, "n *event"]:
+    """Examples as stored [n, *event] in the model's units.
+
+    The noise of their grain is drawn from ``seed``; without one, they lie in the middle of it.
+    """
     x0 = np.empty(examples.shape, np.float32)
     rng, count = np.random.default_rng(seed), max(1, CHUNK // x0[0].size)
     for start in range(0, len(x0), count):
         part = examples[start : start + count]
-        u = rng.random(part.shape, np.float32)
+        middle = np.full(part.shape, 0.5, np.float32)
+        u = middle if seed is None else rng.random(part.shape, np.float32)
         x0[start : start + count] = scaling.standardise(units, scaling.dequantise(part, grain * u))
     return x0
 
@@ -185,15 +196,17 @@ def _batch(
     size: tuple[int, int],
     units: Scaling,
     grain: float,
+    dequantise: bool,
     row: Array,
     key: PRNGKey,
     count: int,
 ) -> Array:
-    """``count`` patches, uniform over all of all images, dequantised and scaled."""
+    """``count`` patches, uniform over all of all images, scaled."""
     patch_key, noise_key = jax.random.split(key)
     number = jax.random.randint(patch_key, (count,), 0, where.last[-1])
     pixels = row[pixel_numbers(where, size, number)]
-    u = grain * jax.random.uniform(noise_key, pixels.shape)
+    middle = jnp.full(pixels.shape, 0.5)
+    u = grain * (jax.random.uniform(noise_key, pixels.shape) if dequantise else middle)
     return jax.vmap(lambda x, u: scaling.standardise(units, scaling.dequantise(x, u)))(pixels, u)
 
 

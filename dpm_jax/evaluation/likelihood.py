@@ -115,6 +115,7 @@ def _by_example(
 ) -> Iterator[Any]:
     """``of_chunk(x0, numbers)`` over examples that the kernel can diffuse, counted from 0."""
     process.kernel.check(examples)
+    process.last_step.check(examples)
     numbers = np.arange(len(examples))
     return in_chunks(of_chunk, examples, numbers, chunk=chunk, label=label, progress=progress)
 

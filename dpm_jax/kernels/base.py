@@ -7,7 +7,7 @@ distributions rather than samples, and give information in nats, summed over the
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,23 @@ from dpm_jax.array_types import Event, PRNGKey, ReadOut, Scalar
 
 Distribution = Any
 """A pytree of arrays: ``gaussian.Normal`` or ``binomial.Bernoulli``."""
+
+
+@runtime_checkable
+class Family(Protocol):
+    """What drawing and weighing need to know of a family of distributions; a kernel knows more.
+
+    The four are described at ``Kernel``.
+    """
+
+    @property
+    def log_prob(self) -> Callable[[Distribution, Event], Scalar]: ...
+    @property
+    def transport(self) -> Callable[[Distribution, Event], Event]: ...
+    @property
+    def product(self) -> Callable[[Distribution, Distribution, Scalar], Distribution]: ...
+    @property
+    def tilt(self) -> Callable[[Distribution, Callable[[Event], Scalar]], Distribution]: ...
 
 
 class Kernel(NamedTuple):
@@ -75,8 +92,8 @@ class Kernel(NamedTuple):
     check: Callable[[np.ndarray], None]
 
 
-def log_prob_of_each(kernel: Kernel, dist: Distribution, x: Event) -> Event:
-    """``kernel.log_prob`` of every component of an event by itself, nats."""
+def log_prob_of_each(family: Family, dist: Distribution, x: Event) -> Event:
+    """``family.log_prob`` of every component of an event by itself, nats."""
     components = jax.tree.map(lambda a: jnp.broadcast_to(a, x.shape).ravel(), (dist, x))
-    each: Event = jax.vmap(kernel.log_prob)(*components)
+    each: Event = jax.vmap(family.log_prob)(*components)
     return each.reshape(x.shape)

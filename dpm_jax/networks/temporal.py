@@ -1,13 +1,15 @@
 """Read-outs that depend on t: one per step (App. D.1), or a blend of bumps (eq. 62-63)."""
 
+from collections.abc import Callable
 from typing import cast
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn import softmax
 
-from dpm_jax.array_types import Array, Float, Step
-from dpm_jax.process import Network
+from dpm_jax.array_types import Array, Float, Step, Time
+from dpm_jax.process import Network, index
+from dpm_jax.schedule import Coefficients
 
 ZERO = nn.initializers.zeros_init()
 
@@ -56,13 +58,17 @@ class Bumps(nn.Module):
         return h @ weights + offset.reshape((1,) * (h.ndim - 1) + (-1,))
 
 
-def as_network(module: nn.Module, event_shape: tuple[int, ...]) -> Network:
-    """A flax module ``module(x, t)`` as the pure functions that the rest of the project sees."""
+def as_network(
+    module: nn.Module,
+    event_shape: tuple[int, ...],
+    clock: Callable[[Step, Coefficients], Time] = index,
+) -> Network:
+    """A flax module ``module(x, time)`` as the pure functions that the rest of the project sees."""
 
     def init(key: Array) -> dict:
         return module.init(key, jnp.zeros(event_shape), jnp.asarray(1))["params"]
 
-    def apply(params: dict, x: Float[Array, "*event"], t: Step) -> Array:
-        return cast(Array, module.apply({"params": params}, x, t))
+    def apply(params: dict, x: Float[Array, "*event"], time: Time) -> Array:
+        return cast(Array, module.apply({"params": params}, x, time))
 
-    return Network(init, apply)
+    return Network(init, apply, clock)

@@ -62,11 +62,7 @@ def belief(process: Process, noisy: Event) -> Distribution:
     processes, whose reverse follows from a belief about x_0.
     """
     t = jnp.asarray(process.schedule.steps)
-    c = at(process.schedule, t)
-    to_data = c._replace(
-        beta=-jnp.expm1(c.log_alpha_bar), log_alpha_bar_prev=jnp.zeros_like(c.log_alpha_bar)
-    )
-    return process.reverse(_last_state(process, noisy), t, to_data)
+    return process.reverse(_last_state(process, noisy), t, at(process.schedule, t).to_data)
 
 
 def posterior_mean(

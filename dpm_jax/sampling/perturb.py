@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Bool, Event, Scalar, Step
-from dpm_jax.kernels.base import Distribution, log_prob_of_each
+from dpm_jax.kernels.base import Distribution, Family, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.schedule import at
 
@@ -32,19 +32,21 @@ class Weighted(NamedTuple):
     log_weight: Scalar
 
 
-Perturbation = Callable[[Distribution, Event, Step, Event], Weighted]
-"""``perturbation(p, after, t, noise)`` draws x_t from about p · r.
+Perturbation = Callable[[Family, Distribution, Event, Step, Event], Weighted]
+"""``perturbation(family, p, after, t, noise)`` draws x_t from about p · r.
 
-``p`` is p(x_t | x_{t+1}) and ``after`` is x_{t+1}, t = T-1..0. At t = T, ``p`` is π: a step
-of rate 1, which forgets ``after``.
+``p`` is p(x_t | x_{t+1}), one of ``family``, and ``after`` is x_{t+1}, t = T-1..0. At t = T,
+``p`` is π: a step of rate 1, which forgets ``after``.
 """
 
 
 def nothing(process: Process) -> Perturbation:
     """No perturbation, r = 1: ancestral sampling."""
 
-    def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
-        return Weighted(process.kernel.transport(p, noise), jnp.zeros(()))
+    def perturbation(
+        family: Family, p: Distribution, after: Event, t: Step, noise: Event
+    ) -> Weighted:
+        return Weighted(family.transport(p, noise), jnp.zeros(()))
 
     return perturbation
 
@@ -52,8 +54,10 @@ def nothing(process: Process) -> Perturbation:
 def started(process: Process, xT: Event) -> Perturbation:
     """Ancestral sampling from a given x_T."""
 
-    def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
-        x = jnp.where(t == process.schedule.steps, xT, process.kernel.transport(p, noise))
+    def perturbation(
+        family: Family, p: Distribution, after: Event, t: Step, noise: Event
+    ) -> Weighted:
+        x = jnp.where(t == process.schedule.steps, xT, family.transport(p, noise))
         return Weighted(x, jnp.zeros(()))
 
     return perturbation
@@ -71,10 +75,10 @@ def smooth(
     """
     power = _power(process, annealed)
 
-    def multiply(p: Distribution, t: Step) -> Distribution:
-        return process.kernel.tilt(p, lambda x: power(t) * log_r(x))
+    def multiply(family: Family, p: Distribution, t: Step) -> Distribution:
+        return family.tilt(p, lambda x: power(t) * log_r(x))
 
-    return _proposal(process, multiply, log_r)
+    return _proposal(multiply, log_r)
 
 
 def product(process: Process, r: Distribution, *, annealed: bool = False) -> Perturbation:
@@ -85,10 +89,10 @@ def product(process: Process, r: Distribution, *, annealed: bool = False) -> Per
     """
     power = _power(process, annealed)
 
-    def multiply(p: Distribution, t: Step) -> Distribution:
-        return process.kernel.product(p, r, power(t))
+    def multiply(family: Family, p: Distribution, t: Step) -> Distribution:
+        return family.product(p, r, power(t))
 
-    return _proposal(process, multiply, lambda x: process.kernel.log_prob(r, x))
+    return _proposal(multiply, lambda x: process.kernel.log_prob(r, x))
 
 
 def observed(process: Process, r: Distribution) -> Perturbation:
@@ -99,11 +103,11 @@ def observed(process: Process, r: Distribution) -> Perturbation:
     is r, whatever their law; far from them it knows that x_t says little of x_0.
     """
 
-    def multiply(p: Distribution, t: Step) -> Distribution:
+    def multiply(family: Family, p: Distribution, t: Step) -> Distribution:
         log_alpha_bar = at(process.schedule, t).log_alpha_bar
-        return process.kernel.product(p, process.kernel.evidence(r, log_alpha_bar), jnp.ones(()))
+        return family.product(p, process.kernel.evidence(r, log_alpha_bar), jnp.ones(()))
 
-    return _proposal(process, multiply, lambda x: process.kernel.log_prob(r, x))
+    return _proposal(multiply, lambda x: process.kernel.log_prob(r, x))
 
 
 def known(
@@ -131,18 +135,20 @@ def known(
     # Only the known components follow the path, but NaN in the others would still spread.
     value = jnp.where(mask, value, 0.0)
 
-    def log_prob_known(dist: Distribution, x: Event) -> Scalar:
-        return jnp.sum(jnp.where(mask, log_prob_of_each(kernel, dist, x), 0.0))
+    def log_prob_known(family: Family, dist: Distribution, x: Event) -> Scalar:
+        return jnp.sum(jnp.where(mask, log_prob_of_each(family, dist, x), 0.0))
 
-    def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
+    def perturbation(
+        family: Family, p: Distribution, after: Event, t: Step, noise: Event
+    ) -> Weighted:
         # At t = 0 there is no path left to draw; step 1's coefficients keep it finite.
         s = jnp.maximum(t, 1)
         path = kernel.posterior(value, after, beta[s], process.schedule.log_alpha_bar[s - 1])
         follows = (t > 0) & (not constant)
         held = jnp.where(follows, kernel.transport(path, noise), value)
-        x = jnp.where(mask, held, kernel.transport(p, noise))
-        log_path = jnp.where(follows, log_prob_known(path, x), 0.0)
-        return Weighted(x, log_prob_known(p, x) - log_path)
+        x = jnp.where(mask, held, family.transport(p, noise))
+        log_path = jnp.where(follows, log_prob_known(kernel, path, x), 0.0)
+        return Weighted(x, log_prob_known(family, p, x) - log_path)
 
     return perturbation
 
@@ -153,16 +159,15 @@ def _power(process: Process, annealed: bool) -> Callable[[Step], Scalar]:
 
 
 def _proposal(
-    process: Process,
-    multiply: Callable[[Distribution, Step], Distribution],
+    multiply: Callable[[Family, Distribution, Step], Distribution],
     log_r: Callable[[Event], Scalar],
 ) -> Perturbation:
-    kernel = process.kernel
-
-    def perturbation(p: Distribution, after: Event, t: Step, noise: Event) -> Weighted:
-        g = multiply(p, t)
-        x = kernel.transport(g, noise)
-        log_weight = kernel.log_prob(p, x) - kernel.log_prob(g, x)
+    def perturbation(
+        family: Family, p: Distribution, after: Event, t: Step, noise: Event
+    ) -> Weighted:
+        g = multiply(family, p, t)
+        x = family.transport(g, noise)
+        log_weight = family.log_prob(p, x) - family.log_prob(g, x)
         return Weighted(x, log_weight + jnp.where(t == 0, log_r(x), 0.0))
 
     return perturbation

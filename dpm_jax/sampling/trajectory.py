@@ -59,14 +59,17 @@ def sample(
         return kernel.noise(jax.random.fold_in(key, index), shape)
 
     def move(x: Event, t: Step) -> Weighted:
-        return perturb(process.reverse(x, t, at(process.schedule, t)), x, t - 1, noise(t))
+        p = process.reverse(x, t, at(process.schedule, t))
+        return perturb(kernel, p, x, t - 1, noise(t))
 
     # x_T comes from nowhere: π is a step that forgets where it came from.
-    xT = perturb(kernel.prior(shape), jnp.zeros(shape), jnp.asarray(steps), noise(jnp.asarray(0)))
+    start = jnp.asarray(steps), noise(jnp.asarray(0))
+    xT = perturb(kernel, kernel.prior(shape), jnp.zeros(shape), *start)
     x1, kept, log_weight = _walk(move, xT, jnp.arange(steps, 1, -1), steps, keep, ahead=-1)
-    p = process.last_step.distribution(process, x1)
-    x0, last = perturb(p, x1, jnp.asarray(0), noise(jnp.asarray(1)))
-    return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep), log_weight + last)
+    last = process.last_step
+    p, end = last.distribution(process, x1), (jnp.asarray(0), noise(jnp.asarray(1)))
+    x0, log_last = perturb(last.family(process), p, x1, *end)
+    return Trajectory(x0, _record(kept, x0, jnp.asarray(0), keep), log_weight + log_last)
 
 
 def _walk(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 MOST = 10**9
 """Of anything that is counted: steps, examples and indices are int32 on the device."""
@@ -27,6 +27,9 @@ class TrainConfig:
         batch_size: examples per step, a multiple of the number of devices.
         times_per_batch: how many diffusion steps t are drawn per batch, stratified; they
             divide its examples among them. 0 sums over all t = 2..T for every example.
+        time_sampling: how these t are drawn: "uniform", or "importance", in proportion to the
+            running root-mean-square of their loss.
+        objective: "bound", K; or "simple", DDPM's L_simple, where K is still what is reported.
         learning_rate: peak rate, reached after the warm-up, then a cosine to zero.
         warmup_steps: steps of linear warm-up.
         ema_decay: of the averaged weights that evaluation uses.
@@ -45,6 +48,8 @@ class TrainConfig:
     steps: int = 10_000
     batch_size: int = 256
     times_per_batch: int = 0
+    time_sampling: Literal["uniform", "importance"] = "uniform"
+    objective: Literal["bound", "simple"] = "bound"
     learning_rate: float = 0.01
     warmup_steps: int = 300
     ema_decay: float = 0.999
@@ -67,6 +72,13 @@ class TrainConfig:
                 f"times_per_batch must divide batch_size, {self.batch_size}, "
                 f"got {self.times_per_batch}"
             )
+        if self.times_per_batch == 0:
+            for name, value in (("time_sampling", "uniform"), ("objective", "bound")):
+                if getattr(self, name) != value:
+                    raise ValueError(
+                        f"{name} must be {value} where times_per_batch is 0, "
+                        f"got {getattr(self, name)}: no step is drawn"
+                    )
         require("learning_rate", self.learning_rate, at_least=1e-12, at_most=1e6)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")

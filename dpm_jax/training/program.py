@@ -96,3 +96,4 @@ def _check_values(model: Model, examples: np.ndarray, batch: dataset.Batch) -> N
     whole = batch is dataset.examples
     seen = examples if whole else jax.jit(batch, static_argnums=2)(examples, jax.random.key(0), 256)
     model.kernel.check(np.asarray(seen))
+    model.last_step.check(np.asarray(seen))

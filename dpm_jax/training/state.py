@@ -8,6 +8,8 @@ import optax
 
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.process import Model, Params, init
+from dpm_jax.training import times
+from dpm_jax.training.times import MeanSquare
 
 
 class TrainState(NamedTuple):
@@ -17,6 +19,7 @@ class TrainState(NamedTuple):
     params: Params
     ema: Params  # running average of params, which evaluation uses
     opt_state: optax.OptState
+    mean_square: MeanSquare  # of the steps' losses: ``training.times``
 
 
 def initial_state(
@@ -27,6 +30,7 @@ def initial_state(
     def start(key: PRNGKey) -> TrainState:
         # astype makes weak types strong: train_steps returns strong ones, and would trace anew.
         params = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), init(model, key))
-        return TrainState(jnp.zeros((), jnp.int32), params, params, optimizer.init(params))
+        step, mean_square = jnp.zeros((), jnp.int32), times.start(model.schedule.steps)
+        return TrainState(step, params, params, optimizer.init(params), mean_square)
 
     return jax.jit(start)(key)

@@ -15,6 +15,7 @@ from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import loss
 from dpm_jax.training.state import TrainState
+from dpm_jax.training.times import MeanSquare
 
 NEVER = jnp.iinfo(jnp.int32).max
 
@@ -44,22 +45,26 @@ def make_train_steps(
     """
     split = split_batch(mesh)
 
-    def objective(params: dict, data: Array, key: PRNGKey) -> tuple[Array, dict[str, Array]]:
+    def objective(
+        params: dict, data: Array, key: PRNGKey, mean_square: MeanSquare
+    ) -> tuple[Array, tuple[dict[str, Array], MeanSquare]]:
         batch_key, noise_key = jax.random.split(key)
         x0 = split(batch(data, batch_key, config.batch_size))
-        return loss(model, params, x0, noise_key, config.times_per_batch)
+        return loss(model, params, x0, noise_key, config, mean_square)
 
     def train_step(state: TrainState, data: Array) -> tuple[TrainState, dict[str, Array]]:
         step_key = jax.random.fold_in(key, state.step)
         gradient = jax.value_and_grad(objective, has_aux=True)
-        (value, metrics), grads = gradient(state.params, data, step_key)
+        (value, (metrics, mean_square)), grads = gradient(
+            state.params, data, step_key, state.mean_square
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # Short memory at first, so that the average forgets the starting point.
         decay = jnp.minimum(config.ema_decay, (1 + state.step) / (10 + state.step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
         metrics |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, ema, opt_state), metrics
+        return TrainState(state.step + 1, params, ema, opt_state, mean_square), metrics
 
     @jax.jit(donate_argnums=0)
     def train_steps(state: TrainState, data: Array, count: Array) -> tuple[TrainState, Report]:

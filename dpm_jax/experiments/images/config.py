@@ -17,6 +17,7 @@ from dpm_jax.training.config import (
 
 MOST_SCALES = 16  # of which the coarsest has a pixel for 2^30
 MOST_MAPS = 1024  # numbers per pixel: the layer that makes them is of a size that XLA can count
+DDPM = ("epsilon", "x0", "v")  # reverse forms that take a variance
 LARGEST_SIDE = 8192  # pixels: no image is larger
 
 
@@ -29,10 +30,14 @@ class ImageConfig(RunConfig):
         timesteps: T.
         schedule: "learned", "fixed" (1/(T−t+1)), DDPM's "linear" or "cosine", or a text file of T
             rates, one per line.
-        beta_1: rate of the first step, which is not learned; by default 1/100 of the variance
-            of the dequantisation noise, the finest structure of 8-bit data.
-        reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65; or
-            "direct", the mean and the variance themselves.
+        beta_1: rate of the first step, which is not learned; by default its noise has a standard
+            deviation of 0.15 grey levels, or 0.029 where the last step is fixed.
+        last_step: "levels", the posterior over the 256 grey levels; "binned", DDPM's integral over
+            each level's interval; "fixed" to the forward kernel as in the paper, for dequantised
+            images. By default levels, or fixed for real numbers.
+        reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65;
+            "direct", the mean and the variance themselves; DDPM's "epsilon", "x0" or "v".
+        variance: of DDPM's reverse: "beta", "beta_tilde" (the default), or learned "between" them.
         convolutions: features of each multi-scale convolution; its kernels are 3×3.
         scales: resolutions of each multi-scale convolution.
         dense: widths of the dense path; none for images of any size.
@@ -46,7 +51,7 @@ class ImageConfig(RunConfig):
         parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
         denoising: "entered" takes the noisy image for the state of the chain that it is;
             "constant" multiplies by r(x_0) at every t, as in the paper, "observed" by what y says
-            of x_t. By default entered, or constant where reverse is not bridge.
+            of x_t. By default entered, or constant where reverse is paper or direct.
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
@@ -75,7 +80,9 @@ class ImageConfig(RunConfig):
     timesteps: int = 1000
     schedule: str = "learned"
     beta_1: float | None = None
-    reverse: Literal["bridge", "paper", "direct"] = "bridge"
+    last_step: Literal["levels", "binned", "fixed"] | None = None
+    reverse: Literal["bridge", "paper", "direct", "epsilon", "x0", "v"] = "bridge"
+    variance: Literal["beta", "beta_tilde", "between"] | None = None
     convolutions: tuple[int, ...] = (24, 24, 24)
     scales: int = 4
     dense: tuple[int, ...] = ()
@@ -103,11 +110,18 @@ class ImageConfig(RunConfig):
         for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
             require_layers(name, getattr(self, name), at_least=least)
         require_beta_1(self.beta_1)
-        if self.denoising == "entered" and self.reverse != "bridge":
+        if self.variance is not None and self.reverse not in DDPM:
             raise ValueError(
-                "denoising must be constant or observed where reverse is not bridge, got entered: "
-                "only a belief about x_0 can be read at any log-SNR"
+                f"variance must be left out where reverse is not {', '.join(DDPM)}, "
+                f"got {self.variance}"
             )
+        if not self.believes:
+            for name, value in (("denoising", "entered"), ("objective", "simple")):
+                if getattr(self, name) == value:
+                    raise ValueError(
+                        f"{name} cannot be {value} where reverse is {self.reverse}: "
+                        "it needs a belief about x_0"
+                    )
         if self.heldout_examples == 1:
             raise ValueError("heldout_examples must be at least 2, or 0 for all, got 1")
         if self.times_per_example >= self.timesteps:
@@ -115,6 +129,11 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
+
+    @property
+    def believes(self) -> bool:
+        """Whether the read-out is a belief about x_0, which can be asked at any log-SNR."""
+        return self.reverse not in ("paper", "direct")
 
 
 ConfigT = TypeVar("ConfigT", bound=ImageConfig)

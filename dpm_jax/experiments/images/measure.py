@@ -49,7 +49,7 @@ def keys(seed: int) -> Keys:
 
 def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
     """K and its baseline, samples, denoising and inpainting."""
-    subject, key = Subject(process, data), keys(config.seed)
+    subject, key = Subject(process, data, config.seed), keys(config.seed)
     heldout, times = subject.heldout, config.times_per_example or config.timesteps - 1
     found = Measurement(
         {
@@ -63,6 +63,7 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     likelihood = found.value(
         "likelihood", evaluate, process, heldout, key.bound, times=times, chunk=chunk
     )
+    likelihood = found.value("likelihood", density, subject, likelihood)
     likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
     _compare(found, config, subject, likelihood, key)
     drawn = found.value("samples", sample, subject, config.samples, key.samples)
@@ -93,9 +94,9 @@ def _compare(
     if why_not:
         found.numbers["gaussian_missing"] = why_not
     else:
-        gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.heldout)
+        gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.dequantised)
         found.add("gaussian", against, subject, likelihood, gaussian)
-    form = config.denoising or ("entered" if config.reverse == "bridge" else "constant")
+    form = config.denoising or ("entered" if config.believes else "constant")
     found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
 
 
@@ -134,6 +135,19 @@ def fit_gaussian(config: ImageConfig, data: ImageData) -> tuple[Moments, str]:
         return fit(progress=True), ""
     except ValueError as error:
         return baselines.moments_of_pixels(pixels, data.scaling, grain=data.grain), str(error)
+
+
+def density(subject: Subject, likelihood: Likelihood) -> Likelihood:
+    """The bound as one on the log-density of the scaled data, whatever the last step ends in.
+
+    The probability of a grey level, spread evenly over its width, is such a density: log₂(scale)
+    bits more for each component.
+    """
+    if subject.continuous:
+        return likelihood
+    bits = math.log2(subject.data.scaling.scale) * math.prod(subject.heldout.shape[1:])
+    terms = likelihood.terms | {"last_step": likelihood.terms["last_step"] + bits}
+    return likelihood._replace(K=likelihood.K + bits, terms=terms)
 
 
 def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:

@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dpm_jax.data.dataset import Images
-    from dpm_jax.process import Model
+    from dpm_jax.process import LastStep, Model
+    from dpm_jax.scaling import Unit
     from dpm_jax.schedule import ScheduleFamily
 
 KNOTS = 16  # of the learned schedule: about as many as steps are drawn for a batch
-BETA_1_SHARE = 1e-2  # of the dequantisation noise's variance: what the fixed last step blurs
+FIRST_NOISE = {
+    # Standard deviation of x_1's noise in grey levels: what a posterior over levels cannot undo,
+    "levels": 0.15,
+    "binned": 0.15,
+    # and what the fixed last step blurs: a tenth of the dequantisation noise's.
+    "fixed": 0.1 / 12**0.5,
+}
+LEVELS = 256
+ON_LEVELS = ("levels", "binned")  # last steps of images that are not dequantised
 
 
 def problem(
@@ -44,12 +53,26 @@ def experiment(
     Raises:
         ValueError: on a bad value.
     """
+    import numpy as np
+
     from dpm_jax.data import patches
     from dpm_jax.data.dataset import digest
     from dpm_jax.experiments.images import measure, summary
-    from dpm_jax.scaling import Unit
 
-    data = patches.prepare(images, patch, seed=config.seed, heldout=config.heldout_examples)
+    eight_bit = images.train[0].dtype == np.uint8
+    last_step = config.last_step or ("levels" if eight_bit else "fixed")
+    if last_step in ON_LEVELS and not eight_bit:
+        raise ValueError(
+            f"last_step must be fixed for images of real numbers, got {last_step}: "
+            "they have no grey levels"
+        )
+    data = patches.prepare(
+        images,
+        patch,
+        seed=config.seed,
+        heldout=config.heldout_examples,
+        dequantise=last_step not in ON_LEVELS,
+    )
     if data.constant_components:
         print(
             f"{data.constant_components} of the images' components never vary: their density has "
@@ -61,8 +84,12 @@ def experiment(
         "event_shape": [height, width, channels],
         "finest": data.finest,
         "range": list(data.range),
+        "last_step": last_step,
     }
-    beta_1 = BETA_1_SHARE * data.finest**2 / 12 if config.beta_1 is None else config.beta_1
+    if last_step in ON_LEVELS:
+        facts["lowest"] = ((0.5 - data.scaling.mean) / data.scaling.scale).ravel().tolist()
+    beta_1 = _beta_1(FIRST_NOISE[last_step] * data.finest)
+    beta_1 = beta_1 if config.beta_1 is None else config.beta_1
     family, inputs = schedule_family(
         config.schedule, config.timesteps, beta_1, spacing=0.0, knots=KNOTS
     )
@@ -74,7 +101,7 @@ def experiment(
         data=data.dataset,
         inputs=inputs,
         units=Units(data.scaling, data.grain),
-        unit=Unit("bits per pixel", height * width),
+        unit=_unit(last_step, (height, width, channels)),
         facts=facts,
         measure=partial(measure.measure, config, data),
         watch=partial(measure.watch, config, data),
@@ -86,8 +113,7 @@ def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
     """Kernel, schedule, network and reverse form, for images of the size and grain of ``facts``."""
     import jax.numpy as jnp
 
-    from dpm_jax import models
-    from dpm_jax.reverse import FORMS
+    from dpm_jax import models, reverse
 
     _check(facts)
     height, width, channels = facts["event_shape"]
@@ -102,9 +128,38 @@ def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
         upper=config.upper,
         bumps=config.bumps,
         octaves=config.octaves,
-        form=FORMS[config.reverse],
+        form=reverse.named(config.reverse, config.variance),
+        last_step=_last_step(facts),
         dtype=jnp.dtype(config.precision),
     )
+
+
+def _last_step(facts: Mapping[str, Any]) -> LastStep:
+    """The last step that the images allow; before there was a choice, it was fixed."""
+    import numpy as np
+
+    from dpm_jax import levels
+    from dpm_jax.process import LAST_STEPS
+
+    name = facts.get("last_step", "fixed")
+    if name not in ON_LEVELS:
+        return LAST_STEPS[name]
+    grid = levels.Grid(np.array(facts["lowest"], np.float32), facts["finest"], LEVELS)
+    return {"levels": levels.posterior, "binned": levels.binned}[name](grid)
+
+
+def _beta_1(std: float) -> float:
+    """The rate after which x_1/√ᾱ_1 has noise of this standard deviation."""
+    return std**2 / (1 + std**2)
+
+
+def _unit(last_step: str, shape: tuple[int, int, int]) -> Unit:
+    """Of progress: bits per dimension of a code where K is of a probability."""
+    from dpm_jax.scaling import Unit
+
+    if last_step in ON_LEVELS:
+        return Unit("bits per dimension", -math.prod(shape))
+    return Unit("bits per pixel", shape[0] * shape[1])
 
 
 def _check(facts: Mapping[str, Any]) -> None:
@@ -114,6 +169,13 @@ def _check(facts: Mapping[str, Any]) -> None:
         raise ValueError(f"event_shape must be height, width and 1 or 3 channels, got {shape}")
     if not (0 < finest < math.inf and -math.inf < low < high < math.inf):
         raise ValueError(f"finest must be positive and range rise, got {finest} and {[low, high]}")
+    last_step, lowest = facts.get("last_step", "fixed"), facts.get("lowest", [0.0])
+    if last_step not in FIRST_NOISE:
+        raise ValueError(f"last_step must be one of {', '.join(FIRST_NOISE)}, got {last_step!r}")
+    if last_step in ON_LEVELS and not (
+        len(lowest) == shape[2] and all(-math.inf < level < math.inf for level in lowest)
+    ):
+        raise ValueError(f"lowest must be a level for each of {shape[2]} channels, got {lowest}")
 
 
 def frames(

@@ -23,7 +23,7 @@ from dpm_jax.experiments.base import Units
 from dpm_jax.experiments.images import figures
 from dpm_jax.experiments.measurement import Found
 from dpm_jax.kernels.gaussian import Normal
-from dpm_jax.process import Process
+from dpm_jax.process import LAST_STEPS, Process
 from dpm_jax.sampling import enter, perturb
 from dpm_jax.sampling.draw import Perturb, chunk_of, multiplied
 from dpm_jax.sampling.perturb import Perturbation
@@ -47,11 +47,25 @@ class Subject(NamedTuple):
 
     process: Process
     data: ImageData
+    seed: int = 0
 
     @property
     def heldout(self) -> np.ndarray:
         """Held-out examples in the model's units [n, height, width, channels]."""
         return self.data.dataset.heldout
+
+    @property
+    def continuous(self) -> bool:
+        """Whether K bounds a density: of real numbers, or of dequantised grey levels."""
+        return self.process.last_step in LAST_STEPS.values()
+
+    @property
+    def dequantised(self) -> np.ndarray:
+        """The held-out examples as a density sees them: grey levels spread over their width."""
+        if self.continuous:
+            return self.heldout
+        u = np.random.default_rng(self.seed).random(self.heldout.shape, np.float32)
+        return self.heldout + (u - np.float32(0.5)) * np.float32(self.data.finest)
 
     def grey(self, x: np.ndarray) -> np.ndarray:
         """The model's x as brightness in [0, 1], for pictures and Parzen windows."""
