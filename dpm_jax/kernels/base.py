@@ -21,19 +21,23 @@ Distribution = Any
 
 @runtime_checkable
 class Family(Protocol):
-    """What drawing and weighing need to know of a family of distributions; a kernel knows more.
-
-    The four are described at ``Kernel``.
-    """
+    """What drawing and weighing need to know of a family of distributions; a ``Kernel`` is one."""
 
     @property
-    def log_prob(self) -> Callable[[Distribution, Event], Scalar]: ...
+    def log_prob(self) -> Callable[[Distribution, Event], Scalar]:
+        """``log_prob(dist, x)``, nats."""
+
     @property
-    def transport(self) -> Callable[[Distribution, Event], Event]: ...
+    def transport(self) -> Callable[[Distribution, Event], Event]:
+        """``transport(dist, noise)`` is a sample, of the noise that the kernel draws."""
+
     @property
-    def product(self) -> Callable[[Distribution, Distribution, Scalar], Distribution]: ...
+    def product(self) -> Callable[[Distribution, Distribution, Scalar], Distribution]:
+        """``product(dist, other, power)`` is dist · other^power, ``other`` of the kernel's."""
+
     @property
-    def tilt(self) -> Callable[[Distribution, Callable[[Event], Scalar]], Distribution]: ...
+    def tilt(self) -> Callable[[Distribution, Callable[[Event], Scalar]], Distribution]:
+        """``tilt(dist, log_r)`` is close to dist · r."""
 
 
 class Kernel(NamedTuple):

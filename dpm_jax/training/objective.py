@@ -1,7 +1,6 @@
 """What is minimised: -K in bits per dimension, or L_simple; and the terms of K by their names."""
 
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +12,6 @@ from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.training import times as importance
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.times import MeanSquare
-
-
-class Drawn(NamedTuple):
-    """A batch estimated from drawn steps, each of which serves an equal share of it.
-
-    Attributes:
-        t: the steps [times].
-        probability: of drawing them.
-        terms: the bound of every example [times, share].
-        error: L_simple's ‖ε - ε̂‖² of every example; zeros where it is not asked for.
-    """
-
-    t: Int[Array, " times"]
-    probability: Float[Array, " times"]
-    terms: bound.Bound
-    error: Float[Array, "times share"]
 
 
 def batch_bound(
@@ -44,9 +27,9 @@ def batch_bound(
         process = bind(model, params)
         noise = process.kernel.noise(key, (process.schedule.steps, *x0.shape))
         return bound.all_steps_of_batch(process, x0, noise)
-    uniform = importance.start(model.schedule.steps)
-    terms = _drawn(model, params, x0, key, times, uniform, simple=False).terms
-    return jax.tree.map(lambda term: term.reshape(len(x0), *term.shape[2:]), terms)
+    steps = model.schedule.steps
+    probability = importance.probabilities(importance.start(steps), steps)
+    return _drawn(model, params, x0, key, times, probability, simple=False)[1]
 
 
 def loss(
@@ -62,25 +45,23 @@ def loss(
     Whatever is minimised, K is what is reported. ``mean_square`` is what ``training.times`` knows
     of the steps' losses.
     """
-    dimensions, steps = math.prod(model.event_shape), model.schedule.steps
-    if config.times_per_batch == 0:
+    steps, times = model.schedule.steps, config.times_per_batch
+    if times == 0:
         terms = batch_bound(model, params, x0, key, 0)
         value = -terms.K.mean()
     else:
+        probability = importance.probabilities(mean_square, steps)
         simple = config.objective == "simple"
-        drawn = _drawn(model, params, x0, key, config.times_per_batch, mean_square, simple=simple)
-        terms, probability = drawn.terms, drawn.probability[:, None]
-        if simple:  # E_t of the error, t uniform on 2..T
-            of_each = drawn.error
-            value = (of_each / probability).mean() / (steps - 1)
-        else:
-            of_each = terms.step_kl[..., 0] * probability
-            value = -terms.K.mean()
+        t, terms, error = _drawn(model, params, x0, key, times, probability, simple=simple)
+        share = jnp.repeat(probability[t - 2], len(x0) // times)
+        # The sum over t = 2..T for each example, or (T-1) times the mean; and one t's part of it.
+        total = error / share if simple else terms.step_kl[:, 0]
+        value = total.mean() / (steps - 1) if simple else -terms.K.mean()
         if config.time_sampling == "importance":
-            square = jax.lax.stop_gradient(of_each**2).mean(1)
-            mean_square = importance.updated(mean_square, drawn.t, square, steps)
-    metrics = _metrics(model, params, terms)
-    return value / (dimensions * NATS_PER_BIT), (metrics, mean_square)
+            square = jax.lax.stop_gradient((total * share) ** 2).reshape(times, -1).mean(1)
+            mean_square = importance.updated(mean_square, t, square, steps)
+    per_dimension = value / (math.prod(model.event_shape) * NATS_PER_BIT)
+    return per_dimension, (_metrics(model, params, terms), mean_square)
 
 
 def _drawn(
@@ -89,30 +70,32 @@ def _drawn(
     x0: Float[Array, "batch *event"],
     key: PRNGKey,
     times: int,
-    mean_square: MeanSquare,
+    probability: Float[Array, " T-1"],
     *,
     simple: bool,
-) -> Drawn:
+) -> tuple[Int[Array, " times"], bound.Bound, Float[Array, " batch"]]:
+    """Steps of these probabilities, each of which serves an equal share of the batch.
+
+    And of every example the bound, and L_simple's ‖ε - ε̂‖², or 0 where it is not asked for.
+    """
     process, event = bind(model, params), x0.shape[1:]
     noise_key, times_key = jax.random.split(key)
-    probability = importance.probabilities(mean_square, process.schedule.steps)
     t = importance.draw(times_key, times, probability)
     shared = x0.reshape(times, -1, *event)
     eps = process.kernel.noise(noise_key, (*shared.shape[:2], 2, *event))
 
-    def of_one(t: Array, p: Array, x0: Array, eps: Array) -> tuple[bound.Bound, Array]:
-        terms = bound.sampled_step(process, x0, t, eps, p)
+    def of_one(t: Array, x0: Array, eps: Array) -> tuple[bound.Bound, Array]:
+        terms = bound.sampled_step(process, x0, t, eps, probability[t - 2])
         error = bound.noise_error(process, x0, t, eps[1]) if simple else jnp.zeros(())
         return terms, error
 
-    chosen = probability[t - 2]
-    at_step = jax.vmap(of_one, in_axes=(None, None, 0, 0))
-    return Drawn(t, chosen, *jax.vmap(at_step)(t, chosen, shared, eps))
+    at_step = jax.vmap(of_one, in_axes=(None, 0, 0))
+    found = jax.vmap(at_step)(t, shared, eps)
+    return t, *jax.tree.map(lambda term: term.reshape(len(x0), *term.shape[2:]), found)
 
 
 def _metrics(model: Model, params: Params, of_each: bound.Bound) -> dict[str, Scalar]:
-    batch = of_each.null.ndim
-    terms = jax.tree.map(lambda term: term.mean(tuple(range(batch))) / NATS_PER_BIT, of_each)
+    terms = jax.tree.map(lambda term: term.mean(0) / NATS_PER_BIT, of_each)
     schedule = model.schedule.apply(params["schedule"])
     return {
         "K_bits": terms.K,

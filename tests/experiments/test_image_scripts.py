@@ -189,7 +189,7 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--scales 0", "scales must be at least 1, got 0"),
         ("--convolutions 8 0", "convolutions must be at least 1, got 0"),
         ("--heldout-examples 1", "heldout_examples must be at least 2"),
-        ("--denoising entered --reverse paper", "denoising must be constant or observed where"),
+        ("--denoising entered --reverse paper", "denoising cannot be entered where reverse is paper"),
         ("--times-per-example 1000 --timesteps 1000", "times_per_example must be less than timest"),
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),

@@ -15,6 +15,7 @@ from dpm_jax import bound, models, process, schedule
 from dpm_jax.devices import data_mesh, replicate
 from dpm_jax.training import program
 from dpm_jax.training.objective import batch_bound, loss
+from dpm_jax.training.times import start
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
 from dpm_jax.training.state import TrainState
 from dpm_jax.training.step import NEVER, TrainSteps
@@ -172,7 +173,9 @@ def test_the_loss_is_less_K_per_dimension_and_the_metrics_are_its_terms_in_bits(
     model, key = toys.reals(), jax.random.key(5)
     params, x0 = toys.random_params(model), jnp.asarray(toys.real_data(8))
     terms = jax.device_get(batch_bound(model, params, x0, key, times))
-    value, metrics = jax.device_get(loss(model, params, x0, key, times))
+    config, known = TrainConfig(times_per_batch=times), start(model.schedule.steps)
+    value, (metrics, after) = jax.device_get(loss(model, params, x0, key, config, known))
+    np.testing.assert_array_equal(after, known)
     bits = {
         name: np.mean(term, 0, np.float64) / np.log(2) for name, term in terms._asdict().items()
     }
