@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from dpm_jax.data.patches import evenly
 from dpm_jax.evaluation import report
 from dpm_jax.evaluation.likelihood import estimate
 
@@ -35,25 +34,27 @@ LONGEST_SIDE = 16_383  # of a WebP file, pixels
 def bits_per_dimension(images: Levels) -> dict[str, Any]:
     """Bits of files over height·width·channels of what they hold, for ``result.json``.
 
-    At most ``MOST_IMAGES`` of the images, evenly spread, and fewer large ones. By codec: mean and
-    standard error over a file for each image, and the bits of one sheet of them all.
+    By codec: mean and standard error over a file for each image, and the bits of one sheet of
+    them all. ``enough`` says how many images take a few seconds.
 
     Raises:
         ValueError: if there are fewer than 2 images.
     """
     if len(images) < 2:
         raise ValueError(f"images must be at least 2, got {len(images)}")
-    height, width, channels = images.shape[1:]
-    wanted = min(MOST_IMAGES, max(2, MOST_PIXELS // (height * width)))
-    images = images[evenly(len(images), wanted)]
     together, held = sheet(images)
-    dimensions = height * width * channels
+    dimensions = images[0].size
     found: dict[str, Any] = {"images": len(images), "sheet_images": held}
     for codec in CODECS:
         alone = np.array([file_bits(image, codec) for image in images]) / dimensions
         found |= report.pair(f"{codec}_bits_per_dimension", estimate(alone))
         found[f"{codec}_sheet_bits_per_dimension"] = file_bits(together, codec) / dimensions / held
     return found
+
+
+def enough(height: int, width: int) -> int:
+    """How many images of this size are to be coded at most: ``MOST_IMAGES``, fewer large ones."""
+    return min(MOST_IMAGES, max(2, MOST_PIXELS // (height * width)))
 
 
 def sheet(images: Levels) -> tuple[UInt8[np.ndarray, "rows columns channels"], int]:

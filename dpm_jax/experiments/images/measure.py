@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from dpm_jax import memory, scaling
 from dpm_jax.array_types import PRNGKey
-from dpm_jax.data.patches import ImageData
-from dpm_jax.evaluation import baselines, figures, parzen, report
+from dpm_jax.data.patches import ImageData, evenly
+from dpm_jax.evaluation import baselines, codecs, figures, mcgsm, mcgsm_fit, parzen, report
 from dpm_jax.evaluation.baselines import Moments
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import figures as image_figures
@@ -65,6 +65,12 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     )
     likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
     _compare(found, config, subject, likelihood, key)
+    if data.grain:
+        found.add("codecs", files, subject)
+    if config.mcgsm_steps:
+        conditional = found.value("MCGSM", fit_mcgsm, config, subject)
+        found.numbers["mcgsm_steps"] = config.mcgsm_steps
+        found.add("MCGSM", against, subject, "mcgsm", likelihood, conditional)
     drawn = found.value("samples", sample, subject, config.samples, key.samples)
     if drawn is not None:
         found.samples = drawn[0]
@@ -94,7 +100,7 @@ def _compare(
         found.numbers["gaussian_missing"] = why_not
     else:
         gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.heldout)
-        found.add("gaussian", against, subject, likelihood, gaussian)
+        found.add("gaussian", against, subject, "gaussian", likelihood, gaussian)
     form = config.denoising or ("entered" if config.reverse == "bridge" else "constant")
     found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
 
@@ -164,16 +170,35 @@ def per_dimension(data: ImageData) -> str:
     return "bits_per_dimension" if data.grain else "density_bits_per_dimension"
 
 
-def against(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> dict[str, Any]:
-    """The Gaussian's log-density of the held-out images, bits [n], and K's gain over it."""
+def fit_mcgsm(config: ImageConfig, subject: Subject) -> np.ndarray:
+    """log₂ density of the held-out images under an MCGSM of the training images, bits [n]."""
+    data, steps = subject.data, config.mcgsm_steps
+    model = mcgsm_fit.fit(
+        data.dataset, steps=steps, finest=data.finest, seed=config.seed, progress=True
+    )
+    return mcgsm.bits(model, subject.heldout, progress=True)
+
+
+def files(subject: Subject) -> dict[str, Any]:
+    """What image files of the held-out grey levels cost."""
+    heldout, (height, width) = subject.heldout, subject.heldout.shape[1:3]
+    some = heldout[evenly(len(heldout), codecs.enough(height, width))]
+    levels = scaling.levels(subject.data.scaling, some)
+    return {"codecs": codecs.bits_per_dimension(levels)}
+
+
+def against(
+    subject: Subject, name: str, likelihood: Likelihood, other: np.ndarray
+) -> dict[str, Any]:
+    """Another model's log-density of the held-out images, bits [n], and K's gain over it."""
     shape, K, null = subject.heldout.shape[1:], likelihood.K, likelihood.null
     pixels = shape[0] * shape[1]
-    code = scaling.bits_per_dimension(subject.data.scaling, gaussian, math.prod(shape))
+    code = scaling.bits_per_dimension(subject.data.scaling, other, math.prod(shape))
     return {
-        **report.pair("gaussian_bits_per_pixel", estimate(gaussian / pixels)),
-        **report.pair("gaussian_minus_L_null_bits_per_pixel", estimate((gaussian - null) / pixels)),
-        **report.pair("K_minus_gaussian_bits_per_pixel", estimate((K - gaussian) / pixels)),
-        **report.pair(f"gaussian_{per_dimension(subject.data)}", estimate(code)),
+        **report.pair(f"{name}_bits_per_pixel", estimate(other / pixels)),
+        **report.pair(f"{name}_minus_L_null_bits_per_pixel", estimate((other - null) / pixels)),
+        **report.pair(f"K_minus_{name}_bits_per_pixel", estimate((K - other) / pixels)),
+        **report.pair(f"{name}_{per_dimension(subject.data)}", estimate(code)),
     }
 
 
