@@ -43,7 +43,7 @@ class Config(ImageConfig):
     radius_max: float = 32.0
     train_examples: int = 20_000
     heldout_examples: int = 2_000
-    mcgsm_steps: int = 2_500
+    mcgsm_steps: int = 1_500
 
     def __post_init__(self) -> None:
         """Check what only dead leaves have; the law checks its own."""
