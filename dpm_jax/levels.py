@@ -16,7 +16,7 @@ from jax.scipy.special import log_ndtr, ndtr
 
 from dpm_jax.array_types import Array, Event, Float, Scalar
 from dpm_jax.kernels import gaussian
-from dpm_jax.kernels.base import Distribution, Family
+from dpm_jax.kernels.base import Family
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import LastStep, Process, as_any_other, sampled
 from dpm_jax.schedule import LEAST_FLOAT

@@ -13,7 +13,7 @@ import numpy as np
 
 from dpm_jax import scaling
 from dpm_jax.array_types import Array, Float, PRNGKey
-from dpm_jax.data.dataset import Dataset, Images, Pixels
+from dpm_jax.data.dataset import Batch, Dataset, Images, Pixels
 from dpm_jax.data.split import heldout_patches
 from dpm_jax.scaling import Scaling
 
@@ -54,6 +54,12 @@ class ImageData(NamedTuple):
         if self.grain:
             return 0.0, 255.0
         return float(self.dataset.train.min()), float(self.dataset.train.max())
+
+    @property
+    def dequantised(self) -> Batch:
+        """How a density draws its examples from ``dataset.train``: grey levels spread evenly."""
+        size = self.dataset.heldout.shape[1:3]
+        return partial(_batch, self.where, size, self.scaling, self.grain, True)
 
     @property
     def patches(self) -> int:

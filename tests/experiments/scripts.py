@@ -27,7 +27,10 @@ NETWORK = "--times-per-batch 4 --convolutions 3 --scales 2 --upper 4 --bumps 2 -
 FLAGS = {
     "swiss_roll": (LAW, "--hidden 8 8"),
     "heartbeat": (LAW, "--hidden 8 8 --bumps 2 --times-per-batch 4"),
-    "dead_leaves": (IMAGES | {"train-examples": 50, "size": 8, "radius-max": 6.0}, NETWORK),
+    "dead_leaves": (
+        IMAGES | {"train-examples": 50, "size": 8, "radius-max": 6.0, "mcgsm-steps": 4},
+        NETWORK,
+    ),
     "mnist": (IMAGES, f"{NETWORK} --dense 4 --dense-maps 1"),
     "bark": (IMAGES | {"patch": 8}, NETWORK),
     "images": (IMAGES, NETWORK),

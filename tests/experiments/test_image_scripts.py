@@ -18,7 +18,7 @@ from dpm_jax import process, schedule
 from dpm_jax.data import patches
 from dpm_jax.data.dataset import Images
 from dpm_jax.experiments import registry
-from dpm_jax.training import metrics
+from dpm_jax.training import metrics, times
 from dpm_jax.training.objective import loss
 
 NAMES = ["mnist", "cifar10", "dead_leaves", "bark", "images"]
@@ -26,7 +26,7 @@ OWED = """experiment train_examples heldout_examples K_bits K_bits_se K_bits_per
 K_bits_per_pixel_se K_eq14_bits_per_pixel L_null_bits_per_pixel K_minus_L_null_bits_per_pixel
 K_minus_L_null_bits_per_pixel_se bits_per_dimension bits_per_dimension_se gaussian_bits_per_pixel
 gaussian_bits_per_pixel_se K_minus_gaussian_bits_per_pixel_se scale beta_1 terms_bits_per_pixel
-denoising inpainting samples steps train_seconds seed preset parameters device versions"""
+codecs denoising inpainting samples steps train_seconds seed preset parameters device versions"""
 
 
 def picture(path: Path, height: int, width: int, channels: int = 1, seed: int = 0) -> None:
@@ -38,7 +38,7 @@ def result_of(run: Path) -> dict:
     result = json.loads((run / "result.json").read_text())
     owed = set(OWED.split())
     if "density_bits_per_dimension" in result:
-        owed -= {"bits_per_dimension", "bits_per_dimension_se"}
+        owed -= {"bits_per_dimension", "bits_per_dimension_se", "codecs"}
     assert result.keys() >= owed
     assert all(math.isfinite(v) for v in result.values() if isinstance(v, float))
     assert result["inpainting"]["known_pixels_identical"]
@@ -59,6 +59,11 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
         "training.png",
     }
     assert len(list(cache.iterdir())) == 2
+    assert (result["codecs"]["images"], result["mcgsm_steps"]) == (20, 4)
+    K, gain = result["K_bits_per_pixel"], result["K_minus_mcgsm_bits_per_pixel"]
+    assert K - gain == pytest.approx(result["mcgsm_bits_per_pixel"], abs=1e-6)
+    code = math.log2(result["scale"]) - result["mcgsm_bits_per_pixel"]
+    assert result["mcgsm_bits_per_dimension"] == pytest.approx(code, abs=1e-6)
     # The same numbers again from the model file, into a folder of its own.
     before = (run / "result.json").read_bytes()
     command = [sys.executable, dead_leaves.command(run)[1], "--evaluate", str(run)]
@@ -72,11 +77,12 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
     assert (code, out) == (2, "")
     assert "scales is 3, but the run in" in err
     # More of it can be measured than before, and beside it.
-    more = [*again, "--times-per-example", "2", "--parzen-samples", "30"]
+    more = [*again, "--times-per-example", "2", "--parzen-samples", "30", "--mcgsm-steps", "0"]
     code, _, err = dead_leaves.finish(dead_leaves.start(more))
     assert (code, err) == (0, "")
     assert result_of(run / "evaluation" / "2")["parzen"]["samples"] == 30
     assert "parzen" not in result_of(run / "evaluation" / "1")
+    assert "mcgsm_bits_per_pixel" not in result_of(run / "evaluation" / "2")
 
 
 @pytest.mark.slow
@@ -126,6 +132,8 @@ def test_an_array_of_ones_own_in_colour(compiled, tmp_path, dtype):
     # Only grey levels have a code; of real numbers there is a density.
     assert ("bits_per_dimension" in result) == (dtype == np.uint8)
     assert ("density_bits_per_dimension" in result) == (dtype == np.float32)
+    assert ("codecs" in result) == ("PNG" in out) == (dtype == np.uint8)
+    assert "mcgsm_bits_per_pixel" not in result
 
 
 @needs_mnist
@@ -175,8 +183,9 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
     key = jax.random.key(0)
     params = jax.eval_shape(lambda key: process.init(model, key), key)
     x0 = jax.ShapeDtypeStruct((config.batch_size, *images.shape[1:]), np.float32)
+    known = jax.eval_shape(lambda: times.start(config.timesteps))
     value, _ = jax.eval_shape(
-        lambda p, x: loss(model, p, x, key, config.times_per_batch), params, x0
+        lambda p, x, known: loss(model, p, x, key, config, known), params, x0, known
     )
     assert (value.shape, value.dtype) == ((), np.float32)
 
@@ -189,9 +198,13 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--scales 0", "scales must be at least 1, got 0"),
         ("--convolutions 8 0", "convolutions must be at least 1, got 0"),
         ("--heldout-examples 1", "heldout_examples must be at least 2"),
-        ("--denoising entered --reverse paper", "denoising cannot be entered where reverse is paper"),
+        (
+            "--denoising entered --reverse paper",
+            "denoising cannot be entered where reverse is paper",
+        ),
         ("--times-per-example 1000 --timesteps 1000", "times_per_example must be less than timest"),
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
+        ("--mcgsm-steps -1", "mcgsm_steps must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),
         ("--preset default", "preset must be one of cpu, paper, got default"),
         ("--evaluate nowhere", "nowhere does not exist: has its training ended?"),

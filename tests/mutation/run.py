@@ -40,6 +40,8 @@ GUARDS = {
     "evaluation/entropies": "evaluation/test_entropies.py",
     "evaluation/parzen": "evaluation/test_parzen.py experiments/test_commands.py",
     "evaluation/baselines": "evaluation/test_baselines.py",
+    "evaluation/codecs": "evaluation/test_codecs.py",
+    "evaluation/mcgsm": "evaluation/test_mcgsm.py",
     "scaling": "test_scaling.py",
     "training/objective": "training/test_step.py",
     "networks/temporal": "networks",

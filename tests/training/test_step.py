@@ -15,10 +15,10 @@ from dpm_jax import bound, models, process, schedule
 from dpm_jax.devices import data_mesh, replicate
 from dpm_jax.training import program
 from dpm_jax.training.objective import batch_bound, loss
-from dpm_jax.training.times import start
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
 from dpm_jax.training.state import TrainState
 from dpm_jax.training.step import NEVER, TrainSteps
+from dpm_jax.training.times import start
 
 
 class Run(NamedTuple):

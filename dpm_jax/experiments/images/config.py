@@ -49,6 +49,7 @@ class ImageConfig(RunConfig):
         heldout_examples: how many held-out images are measured; 0 for all.
         times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
         parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
+        mcgsm_steps: steps of fitting an MCGSM, of Theis et al. 2012, to compare with; 0 for none.
         denoising: "entered" takes the noisy image for the state of the chain that it is;
             "constant" multiplies by r(x_0) at every t, as in the paper, "observed" by what y says
             of x_t. By default entered, or constant where reverse is paper or direct.
@@ -59,6 +60,7 @@ class ImageConfig(RunConfig):
         "heldout_examples",
         "times_per_example",
         "parzen_samples",
+        "mcgsm_steps",
         "denoising",
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
@@ -95,6 +97,7 @@ class ImageConfig(RunConfig):
     heldout_examples: int = 0
     times_per_example: int = 16
     parzen_samples: int = 0
+    mcgsm_steps: int = 0
     denoising: Literal["entered", "constant", "observed"] | None = None
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ class ImageConfig(RunConfig):
         require("scales", self.scales, at_least=1, at_most=MOST_SCALES)
         require("bumps", self.bumps, at_least=1, at_most=MOST_BUMPS)
         require("dense_maps", self.dense_maps, at_least=1, at_most=MOST_MAPS)
-        for name in ("heldout_examples", "times_per_example", "parzen_samples"):
+        for name in ("heldout_examples", "times_per_example", "parzen_samples", "mcgsm_steps"):
             require(name, getattr(self, name), at_least=0)
         for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
             require_layers(name, getattr(self, name), at_least=least)

@@ -1,21 +1,19 @@
 """From a trained process of images to the numbers and pictures that its experiment leaves."""
 
 import math
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dpm_jax import memory, scaling
+from dpm_jax import scaling
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import ImageData
-from dpm_jax.evaluation import baselines, figures, parzen, report
-from dpm_jax.evaluation.baselines import Moments
+from dpm_jax.evaluation import figures, parzen, report
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import figures as image_figures
-from dpm_jax.experiments.images import restored
+from dpm_jax.experiments.images import restored, yardsticks
 from dpm_jax.experiments.images.config import ImageConfig
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.experiments.measurement import Measurement
@@ -25,8 +23,6 @@ from dpm_jax.sampling.draw import chunk_of, draw, states
 AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
 PICTURED = 400  # samples in the figure of them
 STATES = 6  # steps t of the figure of states
-FIT_EXAMPLES = 50_000  # for the moments of the training set
-COPIES = 5  # of a covariance, where its inverse is formed
 WINDOW_EXAMPLES = 1_000  # validation images for the width of the Parzen windows
 WATCHED = 200  # held-out images that are looked at during training
 
@@ -65,7 +61,9 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     )
     likelihood = found.value("likelihood", density, subject, likelihood)
     likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
-    _compare(found, config, subject, likelihood, key)
+    moments = yardsticks.compare(found, config, subject, likelihood)
+    form = config.denoising or ("entered" if config.believes else "constant")
+    found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
     drawn = found.value("samples", sample, subject, config.samples, key.samples)
     if drawn is not None:
         found.samples = drawn[0]
@@ -77,27 +75,6 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     if config.parzen_samples:
         found.add("parzen", windows, subject, config.parzen_samples, key.windows)
     return found
-
-
-def _compare(
-    found: Measurement,
-    config: ImageConfig,
-    subject: Subject,
-    likelihood: Likelihood | None,
-    key: Keys,
-) -> None:
-    """What needs the moments of the training images: the Gaussian, and the Wiener filter."""
-    fitted = found.value("moments", fit_gaussian, config, subject.data)
-    if fitted is None:
-        return
-    moments, why_not = fitted
-    if why_not:
-        found.numbers["gaussian_missing"] = why_not
-    else:
-        gaussian = found.value("gaussian", baselines.gaussian_bits, moments, subject.dequantised)
-        found.add("gaussian", against, subject, likelihood, gaussian)
-    form = config.denoising or ("entered" if config.believes else "constant")
-    found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
 
 
 def _draw(found: Measurement, subject: Subject, drawn: dict[int, np.ndarray]) -> None:
@@ -120,21 +97,6 @@ def watch(config: ImageConfig, data: ImageData, process: Process) -> float:
     few, key = data.dataset.heldout[:WATCHED], keys(config.seed).bound
     times = config.times_per_example or config.timesteps - 1
     return float(evaluate(process, few, key, times=times, progress=False).K.mean())
-
-
-def fit_gaussian(config: ImageConfig, data: ImageData) -> tuple[Moments, str]:
-    """Moments of the training images, and why there is no Gaussian of them, where there is none.
-
-    Components that never vary leave a covariance without a density; it still makes a Wiener filter.
-    """
-    dimensions = math.prod(data.dataset.heldout.shape[1:])
-    memory.require({f"the covariance of {dimensions} components": COPIES * 8 * dimensions**2})
-    pixels = data.pixels(FIT_EXAMPLES, seed=config.seed)
-    fit = partial(baselines.fit, pixels, data.scaling, grain=data.grain, seed=config.seed)
-    try:
-        return fit(progress=True), ""
-    except ValueError as error:
-        return baselines.moments_of_pixels(pixels, data.scaling, grain=data.grain), str(error)
 
 
 def density(subject: Subject, likelihood: Likelihood) -> Likelihood:
@@ -164,30 +126,12 @@ def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
         "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
         "L_null_bits_per_pixel": float(null.mean() / pixels),
         **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
-        **report.pair(per_dimension(subject.data), estimate(code)),
+        **report.pair(yardsticks.per_dimension(subject.data), estimate(code)),
         "terms_bits_per_pixel": {
             "step_kl": float(likelihood.step_kl.sum() / pixels),
             **{name: value / pixels for name, value in likelihood.terms.items()},
         },
         "beta_1": float(subject.process.schedule.beta[0]),
-    }
-
-
-def per_dimension(data: ImageData) -> str:
-    """What the bits per dimension are called: only of grey levels are they a code's length."""
-    return "bits_per_dimension" if data.grain else "density_bits_per_dimension"
-
-
-def against(subject: Subject, likelihood: Likelihood, gaussian: np.ndarray) -> dict[str, Any]:
-    """The Gaussian's log-density of the held-out images, bits [n], and K's gain over it."""
-    shape, K, null = subject.heldout.shape[1:], likelihood.K, likelihood.null
-    pixels = shape[0] * shape[1]
-    code = scaling.bits_per_dimension(subject.data.scaling, gaussian, math.prod(shape))
-    return {
-        **report.pair("gaussian_bits_per_pixel", estimate(gaussian / pixels)),
-        **report.pair("gaussian_minus_L_null_bits_per_pixel", estimate((gaussian - null) / pixels)),
-        **report.pair("K_minus_gaussian_bits_per_pixel", estimate((K - gaussian) / pixels)),
-        **report.pair(f"gaussian_{per_dimension(subject.data)}", estimate(code)),
     }
 
 

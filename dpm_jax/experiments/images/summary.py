@@ -31,11 +31,26 @@ def summary(result: Mapping[str, Any]) -> list[str]:
             if not key or key in result
         ),
         *([f"  no Gaussian: {missing}"] if missing else []),
+        *_codecs(result.get("codecs")),
         *_denoising(result.get("denoising")),
         "",
         report.effort(result),
         "",
         *table.lines(result),
+    ]
+
+
+def _codecs(said: Mapping[str, Any] | None) -> list[str]:
+    if said is None:  # of real numbers there are no files
+        return []
+    return [
+        *(
+            report.line(said, f"{name}, a file for each image", f"{codec}_bits_per_dimension")
+            for codec, name in (("png", "PNG"), ("webp", "lossless WebP"))
+        ),
+        f"  {said['sheet_images']:,} images on one sheet: "
+        f"PNG {said['png_sheet_bits_per_dimension']:.4f}, "
+        f"lossless WebP {said['webp_sheet_bits_per_dimension']:.4f}",
     ]
 
 
