@@ -93,7 +93,8 @@ def posterior(grid: Grid) -> LastStep:
 
     def transport(dist: OnLevels, noise: Event) -> Event:
         mean, variance = (a[..., None] for a in _in_levels(grid, dist))
-        p = jax.nn.softmax(-0.5 * (jnp.arange(grid.levels) - mean) ** 2 / variance)
+        level = jnp.arange(grid.levels).reshape((1,) * (mean.ndim - 1) + (-1,))
+        p = jax.nn.softmax(-0.5 * (level - mean) ** 2 / variance)
         # The level at which the distribution function passes that of the noise.
         below = (jnp.cumsum(p, -1) < ndtr(noise)[..., None]).sum(-1)
         return dist.lowest + grid.width * jnp.minimum(below, grid.levels - 1)

@@ -106,7 +106,7 @@ def between(z: Event, c: Coefficients) -> Event:
 
 
 def ddpm(mean: Mean, variance: Variance) -> Form:
-    """N(μ̃_t(x_t, x̂_0), σ_t²): the posterior's mean at x̂_0, with a variance of its own (eq. 7, 11)."""
+    """N(μ̃_t(x_t, x̂_0), σ_t²): the posterior's mean at x̂_0, and a variance of its own (eq. 7)."""
 
     def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Normal:
         if kernel.channels != 2:

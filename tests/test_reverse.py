@@ -10,12 +10,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jax.nn import sigmoid
-from reference import bit_mixture, fixed64, jit
+from reference import bit_mixture, fixed64, jit, schedule64
 
 from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.gaussian import Normal
-from dpm_jax.reverse import FORMS, bridge, direct, paper
+from dpm_jax.reverse import (
+    FORMS,
+    MEANS,
+    VARIANCES,
+    between,
+    bridge,
+    direct,
+    named,
+    paper,
+    velocity,
+)
 
 ACTIVITY = 0.3
 BITS = binomial.kernel(ACTIVITY)
@@ -262,3 +272,66 @@ def test_the_variance_of_a_read_out_saturates_where_it_is_said_to():
     odds = 0.36 / 0.64 * odds
     found = paper(gaussian.KERNEL, readout, jnp.zeros(5), SOME).variance
     np.testing.assert_allclose(found, np.maximum(odds / (1 + odds), least), rtol=1e-5)
+
+
+# DDPM's forms
+
+
+def ddpm_by_hand(predicts, variance, z, spread, xt, beta, t):
+    """Ho et al.'s own formulas, in float64 NumPy, from β_1..β_T alone; t = 2..T."""
+    alpha_bar = np.cumprod(1 - beta)
+    ab, before, b = alpha_bar[t - 1], alpha_bar[t - 2], beta[t - 1]
+    if predicts == "epsilon":  # their eq. 11
+        mean = (xt - b / np.sqrt(1 - ab) * z) / np.sqrt(1 - b)
+    else:
+        guess = z if predicts == "x0" else np.sqrt(ab) * xt - np.sqrt(1 - ab) * z
+        mean = np.sqrt(before) * b * guess + np.sqrt(1 - b) * (1 - before) * xt  # their eq. 7
+        mean = mean / (1 - ab)
+    tilde = b * (1 - before) / (1 - ab)
+    f = (spread + 1) / 2
+    return mean, {"beta": b, "beta_tilde": tilde, "between": b**f * tilde ** (1 - f)}[variance]
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde", "between"])
+@pytest.mark.parametrize("predicts", ["epsilon", "x0", "v"])
+def test_ddpm_forms_are_those_of_the_paper(predicts, variance, float64):
+    beta = np.array([0.02, 0.1, 0.3, 0.45])
+    s, form = schedule64(beta), named(predicts, variance)
+    xt, z, spread = np.array([0.3, -1.7]), np.array([0.9, 0.2]), np.array([-0.4, 1.8])
+    readout = jnp.stack([jnp.asarray(z), jnp.asarray(spread)], -1)
+    for t in (2, 3, 4):
+        found = form(gaussian.KERNEL, readout, jnp.asarray(xt), schedule.at(s, jnp.asarray(t)))
+        mean, expected = ddpm_by_hand(predicts, variance, z, spread, xt, beta, t)
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-12)
+        np.testing.assert_allclose(found.variance, np.broadcast_to(expected, 2), rtol=1e-12)
+
+
+def test_ddpm_at_the_first_step_ends_at_x0_with_the_variance_of_beta_1(float64):
+    s, xt = schedule64([0.02, 0.1]), jnp.array([0.3, -1.7])
+    readout = jnp.array([[0.5, 0.7], [0.25, -0.3]])
+    for variance in ("beta", "beta_tilde", "between"):
+        found = named("x0", variance)(gaussian.KERNEL, readout, xt, schedule.at(s, jnp.asarray(1)))
+        np.testing.assert_allclose(found.mean, [0.5, 0.25], rtol=1e-12)
+        np.testing.assert_allclose(found.variance, 0.02, rtol=1e-12)
+
+
+def test_names_of_forms():
+    assert named("bridge", None) is bridge
+    assert named("v", None) is named("v", None)
+    assert (MEANS["v"], VARIANCES["between"]) == (velocity, between)
+    with pytest.raises(ValueError, match=r"^reverse must be bridge or direct for bits, got one of"):
+        named("v", None)(BITS, jnp.zeros((2, 1)), jnp.zeros(2), schedule.Coefficients(*jnp.ones(3)))
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "x0", "v"])
+def test_the_step_to_the_data_is_the_guess(predicts, float64):
+    # The noise in x_t that L_simple compares, and the posterior mean of denoising, are read there.
+    s, xt = schedule64([0.02, 0.1, 0.3]), jnp.array([0.3, -1.7])
+    x0, eps = jnp.array([0.8, -0.5]), jnp.array([0.1, 1.3])
+    c = schedule.at(s, jnp.asarray(3))
+    ab = np.prod(1 - np.array([0.02, 0.1, 0.3]))
+    xt = np.sqrt(ab) * x0 + np.sqrt(1 - ab) * eps
+    z = {"epsilon": eps, "x0": x0, "v": np.sqrt(ab) * eps - np.sqrt(1 - ab) * x0}[predicts]
+    readout = jnp.stack([z, jnp.zeros(2)], -1)
+    found = named(predicts, "beta")(gaussian.KERNEL, readout, xt, c.to_data)
+    np.testing.assert_allclose(found.mean, x0, rtol=1e-12)

@@ -70,7 +70,7 @@ def _drawn(
     x0: Float[Array, "batch *event"],
     key: PRNGKey,
     times: int,
-    probability: Float[Array, " T-1"],
+    probability: Float[Array, " steps"],
     *,
     simple: bool,
 ) -> tuple[Int[Array, " times"], bound.Bound, Float[Array, " batch"]]:

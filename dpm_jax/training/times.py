@@ -23,13 +23,13 @@ def start(steps: int) -> MeanSquare:
     return jnp.ones(min(PARTS, steps - 1))
 
 
-def probabilities(mean_square: MeanSquare, steps: int) -> Float[Array, " T-1"]:
+def probabilities(mean_square: MeanSquare, steps: int) -> Float[Array, " steps"]:
     """Of t = 2..T."""
     rms = jnp.sqrt(mean_square)[_part(jnp.arange(2, steps + 1), len(mean_square), steps)]
     return (1 - UNIFORM) * rms / rms.sum() + UNIFORM / (steps - 1)
 
 
-def draw(key: PRNGKey, count: int, probability: Float[Array, " T-1"]) -> Int[Array, " count"]:
+def draw(key: PRNGKey, count: int, probability: Float[Array, " steps"]) -> Int[Array, " count"]:
     """``count`` steps t = 2..T of these probabilities, stratified, in random order."""
     points = bound.stratified_points(key, count)
     t = 2 + jnp.searchsorted(jnp.cumsum(probability), points, side="right")

@@ -75,6 +75,24 @@ def test_units_are_those_of_dequantised_pixels():
     np.testing.assert_allclose(data.finest * data.scaling.scale, 1.0)
 
 
+def test_grey_levels_that_are_not_dequantised_lie_in_their_middle():
+    train, heldout = levels(40, 6, 5, 3), levels(30, 6, 5, 3)
+    data = prepare(Images(train, heldout), None, seed=0, dequantise=False)
+    noisy = prepare(Images(train, heldout), None, seed=0)
+    assert data.scaling.scale == noisy.scaling.scale
+    back = scaling.invert(data.scaling, data.dataset.heldout)
+    np.testing.assert_allclose(back, heldout + 0.5, atol=1e-4)
+    row = jnp.asarray(data.dataset.train)
+    batch = scaling.invert(data.scaling, data.dataset.batch(row, jax.random.key(0), 50))
+    np.testing.assert_allclose(batch % 1, 0.5, atol=1e-4)
+    distance = np.abs(batch.reshape(50, 1, -1) - train.reshape(1, 40, -1) - 0.5).max(-1).min(1)
+    assert distance.max() < 1e-3
+    # For a density they are spread over it all the same.
+    spread = scaling.invert(data.scaling, data.dequantised(row, jax.random.key(0), 50)) % 1
+    assert abs(spread.mean() - 0.5) < 5 * np.sqrt(1 / 12 / spread.size)
+    assert abs(spread.std() - 12**-0.5) < 0.01
+
+
 def test_real_numbers_have_no_grain():
     train = RNG.normal(size=(20, 4, 4, 1)).astype(np.float32)
     data = prepare(Images(train, train[:5]), None, seed=0)
