@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dpm_jax import files
 from dpm_jax.errors import reason
-from dpm_jax.training.config import TrainConfig, require
+from dpm_jax.training.config import MOST_STEPS, TrainConfig, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,10 @@ class RunConfig(TrainConfig):
         evaluate: a trained run's folder: measure its model again, by these flags, without
             training; the workdir is then by default a new folder in its "evaluation".
         samples: examples drawn from the model.
+        sample_steps: how many of the T steps are taken where a trained model is measured and
+            sampled, evenly spread; 0 for all. K on these steps is another true bound.
+        timesteps: T.
+        reverse: the form of the reverse step.
         heldout_every: optimiser steps between two looks at held-out K during training; 0 for none.
     """
 
@@ -53,7 +57,7 @@ class RunConfig(TrainConfig):
         "evaluate",
     )
     """Flags that change nothing of what a run computes."""
-    EVALUATION: ClassVar[tuple[str, ...]] = ("samples",)
+    EVALUATION: ClassVar[tuple[str, ...]] = ("samples", "sample_steps")
     """Flags of what is measured once the model is trained: ``--evaluate`` may change them."""
     DRAWN: ClassVar[tuple[str, ...]] = ("samples",)
     """Flags that say how many samples are held in memory."""
@@ -67,7 +71,10 @@ class RunConfig(TrainConfig):
     overwrite: bool = False
     tensorboard: bool = False
     evaluate: Path | None = None
+    timesteps: int = 1000
+    reverse: str = "bridge"
     samples: int = 10_000
+    sample_steps: int = 0
     heldout_every: int = 0
 
     def __post_init__(self) -> None:
@@ -76,15 +83,37 @@ class RunConfig(TrainConfig):
         for name, value in vars(self).items():
             if isinstance(value, Path):
                 object.__setattr__(self, name, expanded(name, value))
+        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
         require("samples", self.samples, at_least=1)
         require("heldout_every", self.heldout_every, at_least=0)
+        check_sample_steps(self)
         if self.evaluate and self.resume:
             raise ValueError("evaluate and resume exclude each other; give one of them")
+
+    @property
+    def believes(self) -> bool:
+        """Whether the read-out is a belief about x_0, which can be asked at any log-SNR."""
+        return self.reverse not in ("paper", "direct")
 
     def reads(self) -> dict[str, Path]:
         """The files and folders that are read, by flag."""
         values = {name: getattr(self, name) for name in self.READS}
         return {name: Path(v) for name, v in values.items() if v not in (None, *SCHEDULES)}
+
+
+def check_sample_steps(config: RunConfig, asked: int | None = None) -> None:
+    """Raise ValueError unless so many of the run's steps can be taken; by default its own flag."""
+    asked = config.sample_steps if asked is None else asked
+    if asked and not 2 <= asked <= config.timesteps:
+        raise ValueError(
+            f"sample_steps must be 0 for all, or lie in 2 to timesteps, {config.timesteps}, "
+            f"got {asked}"
+        )
+    if asked and not config.believes:
+        raise ValueError(
+            f"sample_steps must be 0 where reverse is {config.reverse}, got {asked}: "
+            "a longer step needs a belief about x_0"
+        )
 
 
 def expanded(name: str, path: Path) -> Path:

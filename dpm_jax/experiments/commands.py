@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from dpm_jax.experiments import command_line, registry
-from dpm_jax.experiments.base import HELD, check_samples, expanded
+from dpm_jax.experiments.base import HELD, check_sample_steps, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, quiet_libraries, refusing
 from dpm_jax.experiments.run import main as run
 from dpm_jax.training.config import require
@@ -36,15 +36,18 @@ class SampleConfig:
             .gif, the reverse process from noise to data.
         count: how many to draw.
         seed: of the draws.
+        sample_steps: how many of the model's steps are taken, evenly spread; 0 for all.
     """
 
     out: Path
     count: int = 64
     seed: int = 0
+    sample_steps: int = 0
 
     def __post_init__(self) -> None:
         """Check every field."""
         require("count", self.count, at_least=1)
+        require("sample_steps", self.sample_steps, at_least=0)
         require("seed", self.seed, at_least=0, at_most=2**32 - 1)
         object.__setattr__(self, "out", expanded("out", self.out))
         if self.out.suffix not in (".npz", ".png", ".gif"):
@@ -110,15 +113,20 @@ def _write_samples(source: str, config: SampleConfig) -> None:
 
     from dpm_jax.evaluation import figures
     from dpm_jax.experiments import saved_run
+    from dpm_jax.sampling import skip
     from dpm_jax.sampling.draw import chunk_of, states
 
     saved = saved_run.load(source)
-    steps, count = saved.process.schedule.steps, config.count
+    process, count = saved.process, config.count
+    check_sample_steps(saved.config, config.sample_steps)
+    if config.sample_steps:
+        process = skip.only(process, skip.kept(process.schedule.steps, config.sample_steps))
+    steps = process.schedule.steps
     shown = FRAMES if config.out.suffix == ".gif" else 1
     keep = sorted({steps * i // shown for i in range(shown + 1)}, reverse=True)
-    check_samples(saved.process.event_shape, {"count": count}, held=HELD + 3 * shown)
+    check_samples(process.event_shape, {"count": count}, held=HELD + 3 * shown)
     key, chunk = jax.random.key(config.seed), chunk_of(count)
-    drawn = states(saved.process, count, key, keep, chunk=chunk, progress=True)
+    drawn = states(process, count, key, keep, chunk=chunk, progress=True)
     if config.out.suffix == ".npz":
         write_samples(config.out, saved.to_data(drawn[0]))
     elif config.out.suffix == ".png":

@@ -34,7 +34,10 @@ def measure(
         Unmeasured: if parts failed, once all others are written.
     """
     from dpm_jax.evaluation import report
+    from dpm_jax.sampling import skip
 
+    if config.sample_steps:
+        process = skip.only(process, skip.kept(process.schedule.steps, config.sample_steps))
     measured = experiment.measure(process)
     result = {
         "experiment": settings["experiment"],
@@ -42,6 +45,7 @@ def measure(
         "seed": config.seed,
         "batch_size": config.batch_size,
         "preset": config.preset,
+        "sample_steps": process.schedule.steps,
         **measured.numbers,
         **effort._asdict(),
         **report.machine(),

@@ -14,6 +14,7 @@ from reference import jit, standard_errors
 from dpm_jax import bound, models, process, schedule
 from dpm_jax.devices import data_mesh, replicate
 from dpm_jax.training import program
+from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import batch_bound, loss
 from dpm_jax.training.optimizer import CLIP_NORM, make_optimizer
 from dpm_jax.training.state import TrainState

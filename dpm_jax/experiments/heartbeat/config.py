@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dpm_jax.experiments.known_law.config import KnownLawConfig
-from dpm_jax.training.config import MOST_BUMPS, MOST_STEPS, require, require_layers
+from dpm_jax.training.config import MOST_BUMPS, require, require_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,6 @@ class Config(KnownLawConfig):
     def __post_init__(self) -> None:
         """Check what only the heartbeat has; the schedule checks its own."""
         super().__post_init__()
-        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
         require("bumps", self.bumps, at_least=1, at_most=MOST_BUMPS)
         require_layers("hidden", self.hidden, at_least=1)
 

@@ -10,7 +10,6 @@ from dpm_jax.experiments.base import RunConfig, require_beta_1
 from dpm_jax.training.config import (
     MOST_BUMPS,
     MOST_OCTAVES,
-    MOST_STEPS,
     require,
     require_layers,
 )
@@ -56,7 +55,7 @@ class ImageConfig(RunConfig):
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
-        "samples",
+        *RunConfig.EVALUATION,
         "heldout_examples",
         "times_per_example",
         "parzen_samples",
@@ -103,7 +102,6 @@ class ImageConfig(RunConfig):
     def __post_init__(self) -> None:
         """Check what images have, before any image is read; the schedule checks its own."""
         super().__post_init__()
-        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
         require("octaves", self.octaves, at_least=1, at_most=MOST_OCTAVES)
         require("scales", self.scales, at_least=1, at_most=MOST_SCALES)
         require("bumps", self.bumps, at_least=1, at_most=MOST_BUMPS)
@@ -132,11 +130,6 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
-
-    @property
-    def believes(self) -> bool:
-        """Whether the read-out is a belief about x_0, which can be asked at any log-SNR."""
-        return self.reverse not in ("paper", "direct")
 
 
 ConfigT = TypeVar("ConfigT", bound=ImageConfig)

@@ -46,7 +46,7 @@ def keys(seed: int) -> Keys:
 def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
     """K and its baseline, samples, denoising and inpainting."""
     subject, key = Subject(process, data, config.seed), keys(config.seed)
-    heldout, times = subject.heldout, config.times_per_example or config.timesteps - 1
+    heldout, times = subject.heldout, _times(config, process)
     found = Measurement(
         {
             "train_examples": data.patches,
@@ -92,10 +92,15 @@ def _draw(found: Measurement, subject: Subject, drawn: dict[int, np.ndarray]) ->
     found.draw("states", by_time)
 
 
+def _times(config: ImageConfig, process: Process) -> int:
+    every = process.schedule.steps - 1
+    return min(config.times_per_example or every, every)
+
+
 def watch(config: ImageConfig, data: ImageData, process: Process) -> float:
     """Held-out K of a few images, bits per image."""
     few, key = data.dataset.heldout[:WATCHED], keys(config.seed).bound
-    times = config.times_per_example or config.timesteps - 1
+    times = _times(config, process)
     return float(evaluate(process, few, key, times=times, progress=False).K.mean())
 
 

@@ -21,7 +21,7 @@ class KnownLawConfig(RunConfig):
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (
-        "samples",
+        *RunConfig.EVALUATION,
         "heldout_examples",
         "iw_examples",
         "iw_samples",

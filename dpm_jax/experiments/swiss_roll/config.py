@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from dpm_jax.experiments.base import require_beta_1
 from dpm_jax.experiments.known_law.config import KnownLawConfig
-from dpm_jax.training.config import MOST_OCTAVES, MOST_STEPS, require, require_layers
+from dpm_jax.training.config import MOST_OCTAVES, require, require_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,6 @@ class Config(KnownLawConfig):
         super().__post_init__()
         # The law is known by quadrature: below, its nodes are too many; above, it is no roll.
         require("noise", self.noise, at_least=1e-3, at_most=1e3)
-        require("timesteps", self.timesteps, at_least=2, at_most=MOST_STEPS)
         require("octaves", self.octaves, at_least=0, at_most=MOST_OCTAVES)
         require_beta_1(self.beta_1)
         require_layers("hidden", self.hidden, at_least=1)
