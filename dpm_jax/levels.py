@@ -93,7 +93,8 @@ def posterior(grid: Grid) -> LastStep:
 
     def transport(dist: OnLevels, noise: Event) -> Event:
         mean, variance = (a[..., None] for a in _in_levels(grid, dist))
-        p = jax.nn.softmax(-0.5 * (jnp.arange(grid.levels) - mean) ** 2 / variance)
+        every = jnp.broadcast_to(jnp.arange(grid.levels), (*noise.shape, grid.levels))
+        p = jax.nn.softmax(-0.5 * (every - mean) ** 2 / variance)
         # The level at which the distribution function passes that of the noise.
         below = (jnp.cumsum(p, -1) < ndtr(noise)[..., None]).sum(-1)
         return dist.lowest + grid.width * jnp.minimum(below, grid.levels - 1)
