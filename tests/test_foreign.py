@@ -5,7 +5,7 @@ x_0 and x_t in closed form or by quadrature.
 """
 
 import re
-from functools import partial
+from functools import cache, partial
 from math import erf
 from pathlib import Path
 
@@ -14,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dpm_jax import draw, estimate, evaluate, foreign, importance_weighted, scaling
+from dpm_jax import draw, estimate, evaluate, foreign, scaling
 from dpm_jax.evaluation import likelihood
 from dpm_jax.sampling import enter
+from dpm_jax.schedule import at
 
 BETA = np.array([0.02, 0.05, 0.1, 0.3, 0.6])
 ALPHA_BAR = np.cumprod(1 - BETA)
 PREVIOUS = np.append(1.0, ALPHA_BAR[:-1])
 BETA_TILDE = BETA * (1 - PREVIOUS) / (1 - ALPHA_BAR)
 MEAN, STD = 0.4, 0.3
-OFF = 0.2  # how far x̂_0 is from the best: there the bound is not flat
+OFF = 0.1  # how far x̂_0 is from the best: there the bound is not flat
 VALUES = 2
 SETTING = {"predicts": "x0", "variance": "beta", "first_step": 0}
 KEY = jax.random.key(0)
@@ -78,29 +79,40 @@ def as_in_their_code(first):
     return np.append(BETA_TILDE[1], first[1:])
 
 
-@pytest.mark.parametrize("first_step", [0, 1])
-@pytest.mark.parametrize("predicts", ["epsilon", "x0", "v"])
-@pytest.mark.parametrize(("name", "rates"), [("beta", BETA), ("beta_tilde", BETA_TILDE)])
-def test_the_bound_of_a_linear_network_is_the_known_one(predicts, name, rates, first_step):
+@cache
+def bounds(variance):
+    """K of every example where x_0 is predicted, and steps count from 0."""
+    return evaluate(continuous(variance=variance), examples(), KEY, progress=False).K
+
+
+@pytest.mark.parametrize(
+    ("predicts", "variance", "first_step"),
+    [
+        ("epsilon", "beta", 0),
+        ("epsilon", "beta", 1),
+        ("v", "beta", 0),
+        ("x0", "beta_tilde", 1),
+        ("v", "beta_tilde", 1),
+    ],
+)
+def test_the_bound_of_a_linear_network_is_the_known_one(predicts, variance, first_step):
     before = np.full((first_step, 2), np.nan, np.float32)
     params = np.concatenate([before, lines(predicts)])
-    process = continuous(predicts=predicts, variance=name, first_step=first_step, params=params)
-    found = evaluate(process, examples(), KEY, progress=False)
-    K = estimate(found.K)
+    process = continuous(predicts=predicts, variance=variance, first_step=first_step, params=params)
+    found = evaluate(process, examples(), KEY, progress=False).K
+    K, rates = estimate(found), {"beta": BETA, "beta_tilde": BETA_TILDE}[variance]
     assert abs(K.mean - known_bound(as_in_their_code(rates))) < 5 * K.se
-    assert K.se < 0.03
+    assert K.se < 0.08
     # The same x_t, and so the same numbers whatever is predicted.
-    alike = continuous(variance=name)
-    np.testing.assert_allclose(
-        found.K, evaluate(alike, examples(), KEY, progress=False).K, rtol=1e-3, atol=1e-3
-    )
+    np.testing.assert_allclose(found, bounds(variance), rtol=1e-4, atol=1e-4)
 
 
-def test_a_network_that_is_asked_one_step_late_loses_more_than_the_errors_of_that_test():
+def test_a_network_that_is_asked_one_step_late_has_another_bound():
+    """By more than the errors that the test above allows for."""
     params = np.concatenate([lines("epsilon"), lines("epsilon")[-1:]])
     late = continuous(predicts="epsilon", params=params, first_step=1)
     K = estimate(evaluate(late, examples(), KEY, progress=False).K)
-    assert known_bound(as_in_their_code(BETA)) - K.mean > 20 * K.se
+    assert abs(K.mean - known_bound(as_in_their_code(BETA))) > 15 * K.se
 
 
 def test_a_learned_variance_lies_between_the_two_of_the_step():
@@ -108,12 +120,13 @@ def test_a_learned_variance_lies_between_the_two_of_the_step():
     process = continuous(predict=linear_with_share, params=(lines("x0"), share), variance="between")
     K = estimate(evaluate(process, examples(), KEY, progress=False).K)
     f = (share + 1.0) / 2
-    expected = known_bound(BETA**f * as_in_their_code(BETA_TILDE) ** (1 - f))
-    assert abs(K.mean - expected) < 5 * K.se
-    higher = continuous(
-        predict=linear_with_share, params=(lines("x0"), share + 0.5), variance="between"
-    )
-    assert estimate(evaluate(higher, examples(), KEY, progress=False).K - K.mean).mean > 0.02
+    variance = BETA**f * as_in_their_code(BETA_TILDE) ** (1 - f)
+    assert abs(K.mean - known_bound(variance)) < 5 * K.se
+    for t in range(1, 6):
+        step = process.reverse(
+            jnp.zeros(VALUES), jnp.asarray(t), at(process.schedule, jnp.asarray(t))
+        )
+        np.testing.assert_allclose(step.variance, variance[t - 1], rtol=1e-5)
 
 
 def test_the_paper_s_last_step_takes_the_place_of_the_network_s():
@@ -223,13 +236,12 @@ def test_the_bound_of_a_pixel_is_below_its_probability_and_what_quadrature_says(
         mean, se = likelihood.estimate(found)
         assert abs(mean - truth) < 5 * se
         assert se < 0.1
-    weighted = importance_weighted(process, x0[::repeats], KEY, paths=20_000, progress=False)
-    np.testing.assert_allclose(weighted * scaling.NATS_PER_BIT, log_p, atol=0.05)
 
 
-def test_draws_are_levels_with_the_probabilities_of_quadrature():
-    log_p, _ = chain("binned", clip=False)
-    drawn = draw(one_pixel(), 8_000, KEY)
+@pytest.mark.parametrize("last_step", ["binned", "levels"])
+def test_draws_are_levels_with_the_probabilities_of_quadrature(last_step):
+    log_p, _ = chain(last_step, clip=False)
+    drawn = draw(one_pixel(last_step=last_step), 8_000, KEY)
     share = np.array([(np.abs(drawn - level) < 1e-6).mean() for level in LEVELS])
     assert share.sum() == 1
     assert (np.abs(share - np.exp(log_p)) < 5 * np.sqrt(share / 8_000)).all()
@@ -249,14 +261,12 @@ def on_host(calls=None, shape=(1,)):
 def test_a_numpy_network_has_the_bound_of_its_jax_twin():
     calls = []
     x0 = np.repeat(LEVELS, 5).astype(np.float32)[:, None]
-    there = one_pixel(foreign.on_host(on_host(calls)), params=())
-    for times in (0, 2):
-        found, ours = (
-            evaluate(p, x0, KEY, times=times, progress=False).K for p in (there, one_pixel())
-        )
-        np.testing.assert_allclose(found, ours, rtol=1e-5)
+    there = one_pixel(foreign.on_host(on_host(calls)), params=(), last_step="learned")
+    here = one_pixel(last_step="learned")
+    found, ours = (evaluate(p, x0, KEY, progress=False).K for p in (there, here))
+    np.testing.assert_allclose(found, ours, rtol=1e-5)
     assert max(calls) > (20, 1)  # batches, and not one example after another
-    np.testing.assert_allclose(draw(there, 50, KEY), draw(one_pixel(), 50, KEY))
+    np.testing.assert_allclose(draw(there, 50, KEY), draw(here, 50, KEY), rtol=1e-5)
 
 
 def test_a_numpy_network_may_return_its_variance_too():
@@ -266,10 +276,12 @@ def test_a_numpy_network_may_return_its_variance_too():
     def twin(params, xt, t):
         return BENT(params, xt, t), jnp.zeros_like(xt)
 
-    x0 = LEVELS.astype(np.float32)[:, None]
-    there = one_pixel(foreign.on_host(both, arrays=2), params=(), variance="between")
-    here = one_pixel(twin, variance="between")
-    found, ours = (evaluate(p, x0, KEY, progress=False).K for p in (there, here))
+    t, xt = jnp.asarray(2), jnp.array([0.3])
+    processes = (
+        one_pixel(foreign.on_host(both, arrays=2), params=(), variance="between"),
+        one_pixel(twin, variance="between"),
+    )
+    found, ours = (p.reverse(xt, t, at(p.schedule, t)) for p in processes)
     np.testing.assert_allclose(found, ours, rtol=1e-5)
 
 
@@ -300,7 +312,8 @@ def test_eight_bit_images_reach_their_range_and_come_back(range, recwarn):
     setting = SETTING | {"range": range}
     process = foreign.process(lambda p, xt, t: 0.9 * xt, BETA, (4, 4), **setting)
     dark = scaling.standardise(units, images // 8 + 0.5)
-    assert np.isfinite(evaluate(process, dark, KEY, progress=False).K).all()
+    process.kernel.check(dark)
+    process.last_step.check(dark)
     assert not recwarn.list  # units of its own are no mistake
     with pytest.raises(ValueError, match=r"^examples must be grey levels"):
         evaluate(process, x + 0.3 / scale, KEY, progress=False)
@@ -358,7 +371,8 @@ def test_a_schedule_may_end_in_pure_noise_where_the_prediction_has_a_meaning_the
     assert np.isfinite(evaluate(process, examples(10), KEY, progress=False).K).all()
 
 
-def test_the_example_of_the_page_runs_and_its_two_networks_agree():
+@pytest.mark.slow
+def test_the_example_of_the_page_runs():
     page = (Path(__file__).parent.parent / "docs" / "conventions.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
