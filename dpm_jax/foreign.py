@@ -78,7 +78,7 @@ def process(
         raise ValueError(
             "beta must end below 1 where predicts is epsilon, got 1: x_T then holds nothing of x_0"
         )
-    _check_shape(predict, params, event_shape, learned=variance == "between")
+    _check_shape(predict, params, event_shape, first_step, 2 if variance == "between" else 1)
     cut = (low, high) if clip else None
     return Process(
         kernel=gaussian.UNSCALED,
@@ -97,6 +97,8 @@ def on_host(
     network: Callable[[np.ndarray, np.ndarray], np.ndarray], arrays: int = 1
 ) -> Callable[[Any, Event, Step], Any]:
     """A network of any other framework as a ``predict``; JAX calls it back, batch by batch.
+
+    ``process`` calls it once to see its shapes, with an x of zeros.
 
     Args:
         network: ``network(x, t)`` of NumPy arrays x [n, *event], float32, and t [n], int32, is
@@ -145,13 +147,22 @@ class _OnHost:
         def batched(x: Any, t: Any) -> tuple[np.ndarray, ...]:
             # Steps and examples are mapped over: there may be several leading axes.
             flat = np.asarray(x).reshape(-1, *xt.shape)
-            out = self.network(flat, np.asarray(t).ravel())
-            whole = out if self.arrays > 1 else (out,)
-            return tuple(np.asarray(a, flat.dtype).reshape(x.shape) for a in whole)
+            return tuple(a.reshape(x.shape) for a in self.of_batch(flat, np.asarray(t).ravel()))
 
         like = (jax.ShapeDtypeStruct(xt.shape, xt.dtype),) * self.arrays
         found = jax.pure_callback(batched, like, xt, t, vmap_method="broadcast_all")
         return found if self.arrays > 1 else found[0]
+
+    def of_batch(self, x: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
+        """Its arrays for x [n, *event] and t [n]; ValueError unless each has x's shape."""
+        out = self.network(x, t)
+        found = [np.asarray(a, x.dtype) for a in (out if self.arrays > 1 else (out,))]
+        if [a.shape for a in found] != [x.shape] * self.arrays:
+            raise ValueError(
+                f"network must return {_count(self.arrays)} of x's shape {x.shape}, got "
+                f"{', '.join(str(a.shape) for a in found)}"
+            )
+        return found
 
 
 @cache  # equal grids are one last step: what was compiled for it serves again
@@ -171,14 +182,20 @@ def _one_of(field: str, value: Any, allowed: tuple[Any, ...]) -> None:
 
 
 def _check_shape(
-    predict: Predict, params: Any, event_shape: tuple[int, ...], *, learned: bool
+    predict: Predict, params: Any, event_shape: tuple[int, ...], first_step: int, arrays: int
 ) -> None:
+    if isinstance(predict, _OnHost):  # of which a trace sees nothing
+        one = np.zeros((1, *event_shape), np.float32)
+        predict.of_batch(one, np.full(1, first_step, np.int32))
     xt = jax.ShapeDtypeStruct(event_shape, np.float32)
     out = jax.eval_shape(predict, params, xt, jax.ShapeDtypeStruct((), np.int32))
     shapes = [leaf.shape for leaf in jax.tree.leaves(out)]
-    wanted = [event_shape] * (2 if learned else 1)
-    if shapes != wanted:
+    if shapes != [event_shape] * arrays:
         raise ValueError(
-            f"predict must return {'two arrays' if learned else 'one array'} of x_t's shape "
-            f"{event_shape}, got {', '.join(map(str, shapes))}"
+            f"predict must return {_count(arrays)} of x_t's shape {event_shape}, got "
+            f"{', '.join(map(str, shapes))}"
         )
+
+
+def _count(arrays: int) -> str:
+    return "one array" if arrays == 1 else f"{arrays} arrays"

@@ -253,7 +253,7 @@ def on_host(calls=None, shape=(1,)):
             calls.append(x.shape)
         assert x.shape[1:] == shape
         assert t.shape == x.shape[:1]
-        return bent(np, PARAMS[:, None].astype(np.float32), x, t)
+        return bent(np, PARAMS[:, None], x, t)
 
     return network
 
@@ -271,7 +271,7 @@ def test_a_numpy_network_has_the_bound_of_its_jax_twin():
 
 def test_a_numpy_network_may_return_its_variance_too():
     def both(x, t):
-        return on_host()(x, t), np.zeros_like(x)
+        return on_host()(x, t), np.zeros_like(x, np.float16)
 
     def twin(params, xt, t):
         return BENT(params, xt, t), jnp.zeros_like(xt)
@@ -283,6 +283,20 @@ def test_a_numpy_network_may_return_its_variance_too():
     )
     found, ours = (p.reverse(xt, t, at(p.schedule, t)) for p in processes)
     np.testing.assert_allclose(found, ours, rtol=1e-5)
+
+
+def test_the_chain_keeps_its_digits_under_a_network_in_bfloat16():
+    def rounded(dtype, params, xt, t):
+        out = BENT(params, xt, t), jnp.full(xt.shape, 0.3)
+        return tuple(a.astype(jnp.bfloat16).astype(dtype) for a in out)
+
+    t, xt = jnp.asarray(2), jnp.array([0.3])
+    processes = (
+        one_pixel(partial(rounded, dtype), variance="between")
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    found, ours = (p.reverse(xt, t, at(p.schedule, t)) for p in processes)
+    np.testing.assert_allclose(found, ours, rtol=1e-6)
 
 
 def test_equal_arguments_are_one_program_whatever_the_numbers():
@@ -352,8 +366,12 @@ def test_eight_bit_images_reach_their_range_and_come_back(range, recwarn):
             "predict must return one array of x_t's shape (2,), got (2,), (2,)",
         ),
         (
+            {"predict": foreign.on_host(lambda x, t: x.T)},
+            "network must return one array of x's shape (1, 2), got (2, 1)",
+        ),
+        (
             {"variance": "between"},
-            "predict must return two arrays of x_t's shape (2,), got (2,)",
+            "predict must return 2 arrays of x_t's shape (2,), got (2,)",
         ),
     ],
 )
