@@ -13,6 +13,8 @@ The rooms, in the order in which they may import each other:
     data          images, read or made, as datasets
     reverse       read-out and β_t -> p(x_{t-1} | x_t)
     process       a model with its parameters filled in: a value, all that the rest needs
+    levels        last steps that end in a grey level
+    foreign       a network that was trained anywhere, as a process
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
     sampling      trajectories, multiplied by r(x) if asked for; draws and posteriors
@@ -65,7 +67,18 @@ _HOMES = {
     "importance_weighted": "evaluation.likelihood",
     "load": "experiments.saved_run",
 }
-_ROOMS = ("models", "schedule", "scaling", "kernels", "reverse", "bound", "sampling", "laws")
+_ROOMS = (
+    "models",
+    "schedule",
+    "scaling",
+    "kernels",
+    "reverse",
+    "levels",
+    "foreign",
+    "bound",
+    "sampling",
+    "laws",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -130,6 +130,8 @@ def test_each_dependency_stays_in_its_room(dependency, where):
         "scaling",
         "reverse",
         "process",
+        "levels",
+        "foreign",
         "bound",
         "entropy",
         "sampling",

@@ -155,14 +155,23 @@ def tilt(dist: Normal, log_r: Callable[[Event], Scalar]) -> Normal:
     return Normal(dist.mean + dist.variance * jax.grad(log_r)(dist.mean), dist.variance)
 
 
-def check(examples: np.ndarray) -> None:
-    """Refuse NaN and infinity; warn of data that are not in the model's units.
+def check_finite(examples: np.ndarray) -> None:
+    """Refuse NaN and infinity.
 
     Raises:
         ValueError: if a value is not finite.
     """
     if not np.isfinite(examples).all():
         raise ValueError("examples must be finite, got NaN or infinity")
+
+
+def check(examples: np.ndarray) -> None:
+    """Refuse NaN and infinity; warn of data that are not in the model's units.
+
+    Raises:
+        ValueError: if a value is not finite.
+    """
+    check_finite(examples)
     if examples.size == 0:
         return
     mean, spread = float(examples.mean(dtype=np.float64)), float(examples.std(dtype=np.float64))
@@ -195,3 +204,6 @@ KERNEL = Kernel(
     learnable=True,
     check=check,
 )
+
+UNSCALED = KERNEL._replace(check=check_finite)
+"""The same for a network whose units are its own: it says nothing of their mean and scale."""

@@ -34,7 +34,7 @@ def until(process: Process, std: float) -> Process:
         ValueError: if the kernel is not the Gaussian one, or the noise not between that of x_1
             and that of x_T.
     """
-    if process.kernel is not gaussian.KERNEL:
+    if process.kernel.marginal is not gaussian.marginal:
         raise ValueError("process must be Gaussian to be entered at normal noise")
     reached = np.asarray(process.schedule.log_alpha_bar, np.float64)
     least, most = np.sqrt(np.expm1(-reached[[0, -1]]))
