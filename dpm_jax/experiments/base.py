@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from dpm_jax import files
-from dpm_jax.errors import reason
 from dpm_jax.training.config import MOST_STEPS, TrainConfig, require
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 
 SCHEDULES = ("learned", "fixed", "linear", "cosine")  # any other is a file
-RATE = 64  # bytes that a rate may take in a schedule file; NumPy writes 25
 HELD = 32  # states at several t, twice while they are joined; figures; the file
 LONGEST_PATH = 4096  # bytes: no call of Linux takes more
 
@@ -218,43 +215,3 @@ class Problem(NamedTuple):
     build: Callable[[Any], Experiment]
     model: Callable[[Any, Mapping[str, Any], ScheduleFamily], Model]
     frames: Callable[[Mapping[int, np.ndarray], Units, Mapping[str, Any]], list[np.ndarray]]
-
-
-def schedule_family(
-    name: str,
-    steps: int,
-    beta_1: float = 0.5,
-    *,
-    spacing: float = 1.0,
-    knots: int | None = None,
-) -> tuple[ScheduleFamily, dict[str, str]]:
-    """The schedule of a flag: "learned", one of ``schedule.NAMED``, or a text file of rates.
-
-    And, of a file, what it adds to ``Experiment.inputs``.
-
-    Raises:
-        ValueError: if the file cannot be read or does not hold ``steps`` valid rates.
-    """
-    import numpy as np
-
-    from dpm_jax import schedule
-    from dpm_jax.data.dataset import digest
-
-    if name == "learned":
-        return schedule.learned(steps, beta_1, spacing=spacing, knots=knots), {}
-    if name in schedule.NAMED:
-        return schedule.NAMED[name](steps), {}
-    try:
-        content = files.read_bytes(Path(name), most=max(files.MOST, RATE * steps))
-        rates = [float(word) for word in content.decode().split()]
-    except OSError:
-        raise ValueError(
-            f"schedule must be {', '.join(SCHEDULES)} or a readable file, got {name}"
-        ) from None
-    except ValueError as error:
-        raise ValueError(
-            f"schedule file {name} must hold numbers, one per line: {reason(error)}"
-        ) from None
-    if len(rates) != steps:
-        raise ValueError(f"timesteps is {steps}, but schedule file {name} has {len(rates)} rates")
-    return schedule.given(rates), {"schedule": digest([np.array(rates)])}

@@ -12,7 +12,8 @@ import pytest
 
 from dpm_jax import schedule
 from dpm_jax.experiments import command_line, exits, identity, registry
-from dpm_jax.experiments.base import SCHEDULES, schedule_family
+from dpm_jax.experiments.base import SCHEDULES
+from dpm_jax.experiments.schedules import schedule_family
 from dpm_jax.experiments.swiss_roll.problem import PROBLEM
 
 SCRIPTS = ["swiss_roll", "heartbeat"]

@@ -18,8 +18,8 @@ from untrained import untrained
 import dpm_jax
 from dpm_jax.evaluation import table
 from dpm_jax.experiments import registry
-from dpm_jax.experiments.base import schedule_family
 from dpm_jax.experiments.exits import Refused
+from dpm_jax.experiments.schedules import schedule_family
 from dpm_jax.process import Model
 from dpm_jax.training import lock, metrics, model_file
 from dpm_jax.training.checkpoint import SEAL, Checkpoints

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dpm_jax import files
-from dpm_jax.experiments.base import RATE, schedule_family
+from dpm_jax.experiments.schedules import RATE, schedule_family
 
 
 def refusal(path, steps=3) -> str:

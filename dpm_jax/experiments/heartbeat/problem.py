@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dpm_jax.experiments.base import Experiment, Problem, Units, schedule_family
+from dpm_jax.experiments.base import Experiment, Problem, Units
 from dpm_jax.experiments.heartbeat.config import PRESETS, Config
 from dpm_jax.experiments.known_law.config import check_memory
 
@@ -29,6 +29,7 @@ def build(config: Config) -> Experiment:
 
     from dpm_jax.experiments.heartbeat.measure import measure
     from dpm_jax.experiments.known_law import measure as known_law
+    from dpm_jax.experiments.schedules import schedule_family
     from dpm_jax.laws import heartbeat
     from dpm_jax.scaling import PER_EXAMPLE, Scaling
 

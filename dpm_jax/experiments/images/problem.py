@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dpm_jax.experiments.base import Experiment, Problem, Units, schedule_family
+from dpm_jax.experiments.base import Experiment, Problem, Units
 from dpm_jax.experiments.images.config import ConfigT, ImageConfig
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def experiment(
     from dpm_jax.data import patches
     from dpm_jax.data.dataset import digest
     from dpm_jax.experiments.images import measure, summary
+    from dpm_jax.experiments.schedules import schedule_family
 
     eight_bit = images.train[0].dtype == np.uint8
     last_step = config.last_step or ("levels" if eight_bit else "fixed")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dpm_jax.experiments.base import Experiment, Problem, Units, schedule_family
+from dpm_jax.experiments.base import Experiment, Problem, Units
 from dpm_jax.experiments.known_law.config import check_memory
 from dpm_jax.experiments.swiss_roll.config import PRESETS, Config
 
@@ -29,6 +29,7 @@ BETA_1_SHARE = 3e-3  # of the noise's variance: the fixed last step then blurs t
 def build(config: Config) -> Experiment:
     """The experiment that ``config`` describes; raises ValueError on a bad value."""
     from dpm_jax.experiments.known_law import measure as known_law
+    from dpm_jax.experiments.schedules import schedule_family
     from dpm_jax.experiments.swiss_roll.measure import measure
     from dpm_jax.laws.swiss_roll import limits, roll
     from dpm_jax.scaling import NATS_PER_BIT, PER_EXAMPLE, Scaling
