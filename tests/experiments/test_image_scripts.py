@@ -128,6 +128,10 @@ def test_an_array_of_ones_own_in_colour(compiled, tmp_path, dtype):
     assert "own images, mine.npy" in out
     result = result_of(tmp_path / "run")
     assert (result["train_examples"], result["heldout_examples"]) == (36, 4)
+    if dtype == np.float32:
+        code, _, err = script(tmp_path / "levels", "--last-step binned", **flags)
+        assert (code, (tmp_path / "levels").exists()) == (2, False)
+        assert "last_step must be fixed for images of real numbers, got binned" in err
     assert result["image_shape"] == [7, 9, 3]
     # Only grey levels have a code; of real numbers there is a density.
     assert ("bits_per_dimension" in result) == (dtype == np.uint8)
@@ -169,6 +173,22 @@ def test_real_mnist(mnist, tmp_path):
     assert abs(result["gaussian_minus_L_null_bits_per_pixel"] - 3.070) < 5 * se
 
 
+@pytest.mark.slow
+def test_a_bound_on_levels_is_quoted_as_the_density_that_it_is(dead_leaves, tmp_path):
+    """K of the scaled data = log₂ P + D log₂ scale, and its terms add up to it."""
+    assert dead_leaves(tmp_path / "run", data_dir=tmp_path / "cache", **{"mcgsm-steps": 0})[0] == 0
+    result = result_of(tmp_path / "run")
+    bits = math.log2(result["scale"]) - result["K_bits_per_pixel"]
+    assert result["bits_per_dimension"] == pytest.approx(bits, abs=1e-6)
+    terms = result["terms_bits_per_pixel"]
+    K = terms["last_step"] - terms["prior_kl"] - terms["step_kl"]
+    assert result["K_bits_per_pixel"] == pytest.approx(K, abs=1e-4)
+    # x_1 has noise of 0.15 levels, so what the last step leaves open is next to nothing.
+    assert terms["last_step"] == pytest.approx(math.log2(result["scale"]), abs=0.02)
+    samples = np.load(tmp_path / "run" / "samples.npz")["samples"]
+    assert samples.dtype == np.uint8
+
+
 @pytest.mark.parametrize("preset", ["cpu", "paper"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
@@ -203,6 +223,8 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
             "denoising cannot be entered where reverse is paper",
         ),
         ("--times-per-example 1000 --timesteps 1000", "times_per_example must be less than timest"),
+        ("--sample-steps 1001", "sample_steps must be 0 for all, or lie in 2 to timesteps, 1000"),
+        ("--sample-steps 5 --reverse paper", "sample_steps must be 0 where reverse is paper"),
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
         ("--mcgsm-steps -1", "mcgsm_steps must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),

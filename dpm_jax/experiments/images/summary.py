@@ -17,9 +17,12 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         "K − L_null": "K_minus_L_null_bits_per_pixel",
         "full-covariance Gaussian": "gaussian_bits_per_pixel",
         "K − Gaussian, same images": "K_minus_gaussian_bits_per_pixel",
+        "MCGSM": "mcgsm_bits_per_pixel",
+        "K − MCGSM, same images": "K_minus_mcgsm_bits_per_pixel",
         what: "",
         "bound −K": dimension,
         "Gaussian": f"gaussian_{dimension}",
+        " MCGSM": f"mcgsm_{dimension}",
     }
     missing = result.get("gaussian_missing")
     return [
