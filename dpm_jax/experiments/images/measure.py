@@ -13,7 +13,7 @@ from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import figures, parzen, report
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import figures as image_figures
-from dpm_jax.experiments.images import restored, yardsticks
+from dpm_jax.experiments.images import interpolation, restored, yardsticks
 from dpm_jax.experiments.images.config import ImageConfig
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.experiments.measurement import Measurement
@@ -36,11 +36,12 @@ class Keys(NamedTuple):
     inpainting: PRNGKey
     hole: PRNGKey
     windows: PRNGKey
+    interpolation: PRNGKey
 
 
 def keys(seed: int) -> Keys:
     """The keys of a seed."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 6))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 7))
 
 
 def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
@@ -70,6 +71,7 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
         _draw(found, subject, drawn)
     found.draw("schedules", figures.schedules, {"learned": np.asarray(process.schedule.beta)})
     found.extend("inpainting", restored.inpaint, subject, key.inpainting)
+    found.extend("interpolation", interpolation.between, subject, key.interpolation)
     if not config.dense:  # a dense path fits one size of images only
         found.extend("hole", restored.fill_hole, subject, key.hole)
     if config.parzen_samples:
