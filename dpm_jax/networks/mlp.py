@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dpm_jax.array_types import Array, Float, ReadOut, Step
+from dpm_jax.array_types import Array, Float, ReadOut, Step, Time
+from dpm_jax.networks.temporal import LECUN, Bumps
 
 
 def fourier_features(x: Float[Array, " d"], *, octaves: int) -> Float[Array, " features"]:
@@ -36,3 +37,29 @@ class MLP(nn.Module):
         for width in self.hidden:
             h = nn.silu(nn.Dense(width)(h))
         return self.readout(h, t).reshape(*x.shape, self.channels)
+
+
+class BlendedMLP(nn.Module):
+    """``encode(x)``, SiLU layers, and a read-out that starts at zero; all blend weights over time.
+
+    Attributes:
+        span: times lie between 0 and this.
+        hidden: widths of the layers.
+        channels: read-outs per component.
+        bumps: how many weights each weight is a blend of.
+        encode: of the flat input.
+    """
+
+    span: float
+    hidden: Sequence[int]
+    channels: int
+    bumps: int
+    encode: Callable[[Array], Array]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*event"], time: Time) -> ReadOut:
+        h = self.encode(x.reshape(-1))
+        for width in self.hidden:
+            h = nn.silu(Bumps(self.span, width, self.bumps, LECUN)(h, time))
+        z = Bumps(self.span, self.channels * x.size, self.bumps)(h, time)
+        return z.reshape(*x.shape, self.channels)
