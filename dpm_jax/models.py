@@ -47,7 +47,7 @@ def gaussian_blended(
     form: Form = bridge,
     last_step: LastStep = FIXED,
 ) -> Model:
-    """Real data of mean 0, overall variance 1: an MLP whose weights depend on the log-SNR alone.
+    """Real data of mean 0, overall variance 1: an MLP that depends on the log-SNR.
 
     It does not know t, so that its parameters serve any T and any schedule.
     """

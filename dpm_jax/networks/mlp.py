@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dpm_jax.array_types import Array, Float, ReadOut, Step, Time
-from dpm_jax.networks.temporal import LECUN, Bumps
+from dpm_jax.networks.temporal import Bumps, bumps
 
 
 def fourier_features(x: Float[Array, " d"], *, octaves: int) -> Float[Array, " features"]:
@@ -40,13 +40,16 @@ class MLP(nn.Module):
 
 
 class BlendedMLP(nn.Module):
-    """``encode(x)``, SiLU layers, and a read-out that starts at zero; all blend weights over time.
+    """``encode(x)``, SiLU layers, and a read-out that starts at zero, in a time of any kind.
+
+    Biases and the read-out's weights are blends over the time; the layers' weights are shared by
+    all times, so that examples of different times are one product.
 
     Attributes:
         span: times lie between 0 and this.
         hidden: widths of the layers.
         channels: read-outs per component.
-        bumps: how many weights each weight is a blend of.
+        bumps: of how many each blend is made.
         encode: of the flat input.
     """
 
@@ -58,8 +61,8 @@ class BlendedMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*event"], time: Time) -> ReadOut:
-        h = self.encode(x.reshape(-1))
+        h, g = self.encode(x.reshape(-1)), bumps(time, self.span, self.bumps)
         for width in self.hidden:
-            h = nn.silu(Bumps(self.span, width, self.bumps, LECUN)(h, time))
+            h = nn.silu(nn.Dense(width)(h) + nn.Dense(width, use_bias=False)(g))
         z = Bumps(self.span, self.channels * x.size, self.bumps)(h, time)
         return z.reshape(*x.shape, self.channels)

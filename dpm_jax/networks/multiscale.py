@@ -8,7 +8,9 @@ from jax.typing import DTypeLike
 
 from dpm_jax.array_types import Array, Float, Step
 from dpm_jax.networks.convolution import Features, Image, convolve
-from dpm_jax.networks.temporal import LECUN, Bumps
+from dpm_jax.networks.temporal import Bumps
+
+LECUN = nn.initializers.lecun_normal(batch_axis=0)  # each bump's weights on their own
 
 
 def pool(x: Image) -> Float[Array, "half_height half_width channels"]:

@@ -15,7 +15,6 @@ from dpm_jax.process import Network, index
 from dpm_jax.schedule import Coefficients
 
 ZERO = nn.initializers.zeros_init()
-LECUN = nn.initializers.lecun_normal(batch_axis=0)  # each bump's weights on their own
 
 
 def bumps(t: Time, steps: float, count: int) -> Float[Array, " count"]:

@@ -71,10 +71,8 @@ PRESETS = {
         preset="fine",
         network="blended",
         timesteps=200,
-        batch_size=2048,
-        times_per_batch=64,
-        steps=12_000,
-        learning_rate=5e-3,
+        batch_size=128,
+        steps=3_500,
         heldout_examples=100_000,
     ),
     "sharp": replace(
