@@ -87,17 +87,23 @@ def posterior(grid: Grid) -> LastStep:
         return _on(grid, Normal(mean, jnp.broadcast_to(jnp.expm1(-log_alpha_bar), x1.shape)))
 
     def log_prob(dist: OnLevels, x: Event) -> Scalar:
-        mean, variance = _in_levels(grid, dist)
-        level = _level(grid, x, dist.lowest)
-        return jnp.sum(-0.5 * (level - mean) ** 2 / variance - _log_sum(grid, mean, variance))
+        share, total = _shares(grid, dist)
+        return jnp.sum(share(_level(grid, x, dist.lowest)) - jnp.log(total))
 
     def transport(dist: OnLevels, noise: Event) -> Event:
-        mean, variance = (a[..., None] for a in _in_levels(grid, dist))
-        level = jnp.arange(grid.levels).reshape((1,) * (mean.ndim - 1) + (-1,))
-        p = jax.nn.softmax(-0.5 * (level - mean) ** 2 / variance)
-        # The level at which the distribution function passes that of the noise.
-        below = (jnp.cumsum(p, -1) < ndtr(noise)[..., None]).sum(-1)
-        return dist.lowest + grid.width * jnp.minimum(below, grid.levels - 1)
+        share, total = _shares(grid, dist)
+        wanted = ndtr(noise) * total
+
+        def climb(level: Array, carry: tuple[Event, Event]) -> tuple[Event, Event]:
+            reached, below = carry
+            reached = reached + jnp.exp(share(level))
+            return reached, below + (reached < wanted)
+
+        # The level at which the distribution function passes the noise's; one after the other,
+        # since all of them at once are 256 numbers for each component.
+        zero = jnp.zeros_like(dist.mean)
+        _, below = jax.lax.fori_loop(0, grid.levels - 1, climb, (zero, zero))
+        return dist.lowest + grid.width * below
 
     return sampled(distribution, _family(log_prob, transport), partial(check, grid))
 
@@ -157,20 +163,22 @@ def _level(grid: Grid, x: Event, lowest: Event) -> Event:
     return jnp.round((x - lowest) / grid.width)
 
 
-def _log_sum(grid: Grid, mean: Event, variance: Event) -> Event:
-    """Log Σ_k exp(-(k - mean)²/2 variance) over all levels, from the nearest one outwards.
+def _shares(grid: Grid, dist: OnLevels) -> tuple[Callable[[Event | Array], Event], Event]:
+    """``share(k)``, log of N(k)/N(nearest level) for the normal of each component; and their sum.
 
-    It has no gradient: nothing that it depends on is learned.
+    The sum of exp share(k) over all levels goes from the nearest one outwards. It has no gradient:
+    nothing that it depends on is learned.
     """
-    mean, variance = jax.lax.stop_gradient((mean, variance))
+    mean, variance = jax.lax.stop_gradient(_in_levels(grid, dist))
     nearest = jnp.clip(jnp.round(mean), 0, grid.levels - 1)
     largest = -0.5 * (nearest - mean) ** 2 / variance
 
-    def share(level: Event) -> Event:
-        inside = (level >= 0) & (level < grid.levels)
+    def share(level: Event | Array) -> Event:
         # No nearer to the mean than the nearest level, but for rounding.
-        exponent = jnp.minimum(-0.5 * (level - mean) ** 2 / variance - largest, 0.0)
-        return jnp.where(inside, jnp.exp(exponent), 0.0)
+        return jnp.minimum(-0.5 * (level - mean) ** 2 / variance - largest, 0.0)
+
+    def inside(level: Event) -> Event:
+        return jnp.where((level >= 0) & (level < grid.levels), jnp.exp(share(level)), 0.0)
 
     def more(carry: tuple[Array, Event, Event]) -> Array:
         away, _, last = carry
@@ -178,11 +186,11 @@ def _log_sum(grid: Grid, mean: Event, variance: Event) -> Event:
 
     def outwards(carry: tuple[Array, Event, Event]) -> tuple[Array, Event, Event]:
         away, total, _ = carry
-        two = share(nearest + away) + share(nearest - away)
+        two = inside(nearest + away) + inside(nearest - away)
         return away + 1, total + two, two
 
     start = (jnp.ones((), mean.dtype), jnp.ones_like(mean), jnp.ones_like(mean))
-    return largest + jnp.log(jax.lax.while_loop(more, outwards, start)[1])
+    return share, jax.lax.while_loop(more, outwards, start)[1]
 
 
 def _log_interval(lower: Event, upper: Event) -> Event:

@@ -172,12 +172,12 @@ def test_K_is_a_bound_on_the_probability_of_a_level(name, float64):
             x0, gaussian.noise(key, (4, 2, 1))
         )
 
-    found = np.asarray(draws_of(K, 5, 10_000))
+    found = np.asarray(draws_of(K, 5, 4_000))
     error = found.std(0) / np.sqrt(len(found))
     assert (found.mean(0) < log_p + 5 * error).all()
     assert (log_p - found.mean(0)).max() > 0.01
     # Paths weighted by eq. 9 average to the probability itself.
-    weigh = jax.vmap(lambda x: bound.importance_weighted(process, x, jax.random.key(6), 20_000))
+    weigh = jax.vmap(lambda x: bound.importance_weighted(process, x, jax.random.key(6), 4_000))
     np.testing.assert_allclose(jit(weigh)(x0), log_p, atol=0.05)
 
 
@@ -185,7 +185,7 @@ def test_K_is_a_bound_on_the_probability_of_a_level(name, float64):
 def test_samples_end_on_levels_as_often_as_the_chain_says(name, float64):
     process = process_on(FEW, name, [0.25, 0.6])
     expected = np.exp([chain_log_prob(process, name, x0) for x0 in LEVELS])
-    drawn = np.asarray(draws_of(lambda key: trajectory.sample(process, key).end[0], 7, 20_000))
+    drawn = np.asarray(draws_of(lambda key: trajectory.sample(process, key).end[0], 7, 8_000))
     assert (standard_errors(np.isclose(drawn[:, None], LEVELS), expected) < 5).all()
 
 
@@ -199,7 +199,7 @@ def test_weights_of_a_multiplied_chain_estimate_the_evidence(name, float64):
     )
     multiply = perturb.product(process, r)
     found = draws_of(
-        lambda key: trajectory.sample(process, key, perturbation=multiply).log_weight, 8, 20_000
+        lambda key: trajectory.sample(process, key, perturbation=multiply).log_weight, 8, 8_000
     )
     weight = np.exp(np.asarray(found))
     assert standard_errors(weight, np.exp(exact)) < 5
