@@ -132,7 +132,7 @@ def test_products_with_a_normal_are_products_on_the_levels(name, float64):
     np.testing.assert_allclose(found[likely], expected[likely], atol=0.04)
 
 
-def chain_log_prob(process, name, x0, *, nodes=4001, wide=9.0):
+def chain_log_prob(process, name, x0, *, nodes=801, wide=9.0):
     """Log p(x_0) of a one-pixel chain of two steps, by quadrature over x_2 and x_1."""
     x, width = np.linspace(-wide, wide, nodes, retstep=True)
     mean, variance = process.params
