@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dpm_jax.kernels import binomial, gaussian
-from dpm_jax.networks.mlp import MLP, BlendedMLP, fourier_features, signs
+from dpm_jax.networks.mlp import MLP, fourier_features, signs
 from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
-from dpm_jax.process import FIXED, NOISE_LEVELS, LastStep, Model, noise_level
+from dpm_jax.process import FIXED, LastStep, Model
 from dpm_jax.reverse import Form, bridge
 from dpm_jax.schedule import ScheduleFamily
 
@@ -34,26 +34,6 @@ def gaussian_mlp(
     readout = PerStep(schedule.steps, kernel.channels * math.prod(event_shape))
     module = MLP(tuple(hidden), kernel.channels, readout, encode)
     network = as_network(module, event_shape)
-    return Model(kernel, schedule, network, form, event_shape, last_step)
-
-
-def gaussian_blended(
-    event_shape: tuple[int, ...],
-    schedule: ScheduleFamily,
-    *,
-    hidden: Sequence[int] = (64, 64, 64),
-    octaves: int = 3,
-    bumps: int = 24,
-    form: Form = bridge,
-    last_step: LastStep = FIXED,
-) -> Model:
-    """Real data of mean 0, overall variance 1: an MLP that depends on the log-SNR.
-
-    It does not know t, so that its parameters serve any T and any schedule.
-    """
-    kernel, encode = gaussian.KERNEL, partial(fourier_features, octaves=octaves)
-    module = BlendedMLP(NOISE_LEVELS, tuple(hidden), kernel.channels, bumps, encode)
-    network = as_network(module, event_shape, noise_level)
     return Model(kernel, schedule, network, form, event_shape, last_step)
 
 

@@ -138,23 +138,13 @@ def log_snr(t: Step, c: Coefficients) -> Scalar:
     return c.log_alpha_bar - jnp.log(-jnp.expm1(c.log_alpha_bar))
 
 
-LEAST_LOG_SNR, MOST_LOG_SNR = -12.0, 18.0  # nats; beyond, nothing more is learned of x_0 or of x_t
-NOISE_LEVELS = MOST_LOG_SNR - LEAST_LOG_SNR
-
-
-def noise_level(t: Step, c: Coefficients) -> Scalar:
-    """How far λ_t has fallen from ``MOST_LOG_SNR``, nats, 0 to ``NOISE_LEVELS``."""
-    return MOST_LOG_SNR - jnp.clip(log_snr(t, c), LEAST_LOG_SNR, MOST_LOG_SNR)
-
-
 class Network(NamedTuple):
     """A network as pure functions.
 
     Attributes:
         init: ``init(key)`` is its parameters.
         apply: ``apply(params, xt, time)`` is its read-out.
-        clock: ``clock(t, coefficients)`` is the time that it is told: ``index``, ``log_snr``
-            or ``noise_level``.
+        clock: ``clock(t, coefficients)`` is the time that it is told: ``index`` or ``log_snr``.
     """
 
     init: Callable[[PRNGKey], Any]

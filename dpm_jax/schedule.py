@@ -168,21 +168,6 @@ def cosine(steps: int) -> ScheduleFamily:
     return given(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
 
-def resampled(schedule: Schedule, steps: int) -> ScheduleFamily:
-    """The same path of log-SNR in any number of steps, straight between those of the schedule.
-
-    Raises:
-        ValueError: if ``steps`` < 2, or ᾱ_T = 0: there is no path to log-SNR -∞.
-    """
-    check_steps(steps)
-    path = log_snr(np.asarray(schedule.log_alpha_bar))
-    if not np.isfinite(path[-1]):
-        raise ValueError("schedule must end above log-SNR -inf, got alpha_bar_T = 0")
-    at = np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, schedule.steps), path)
-    log_alpha_bar = -np.logaddexp(0, -at)
-    return given(-np.expm1(np.diff(log_alpha_bar, prepend=0.0)))
-
-
 NAMED = {"fixed": fixed, "linear": linear, "cosine": cosine}
 """Schedules without parameters by the names that configurations use."""
 

@@ -293,20 +293,3 @@ def test_as_many_knots_as_steps_are_parameters_of_their_own():
     assert schedule.learned(9, 1e-3, knots=2).init()["gaps"].shape == (2,)
     with pytest.raises(ValueError, match="knots must be at least 2, got 1"):
         schedule.learned(9, 1e-3, knots=1)
-
-
-def test_a_path_of_log_snr_in_any_number_of_steps():
-    family = schedule.learned(9, 1e-3)
-    s = family.apply(family.init())
-    path = schedule.log_snr(np.asarray(s.log_alpha_bar))
-    np.testing.assert_allclose(schedule.resampled(s, 9).apply({}).beta, s.beta, rtol=2e-4)
-    finer = schedule.resampled(s, 17).apply({})
-    found = schedule.log_snr(np.asarray(finer.log_alpha_bar))
-    np.testing.assert_allclose(found[::2], path, atol=1e-3)
-    np.testing.assert_allclose(found[1::2], (path[1:] + path[:-1]) / 2, atol=1e-3)
-    ends = schedule.resampled(s, 2).apply({}).log_alpha_bar
-    np.testing.assert_allclose(ends, s.log_alpha_bar[jnp.array([0, 8])], rtol=1e-4)
-    with pytest.raises(ValueError, match=r"^timesteps must be at least 2, got 1$"):
-        schedule.resampled(s, 1)
-    with pytest.raises(ValueError, match=r"^schedule must end above log-SNR -inf, got alpha_bar_T"):
-        schedule.resampled(schedule.fixed(5).apply({}), 9)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dpm_jax.array_types import Array, Float, ReadOut, Step, Time
-from dpm_jax.networks.temporal import Bumps, bumps
+from dpm_jax.array_types import Array, Float, ReadOut, Step
 
 
 def fourier_features(x: Float[Array, " d"], *, octaves: int) -> Float[Array, " features"]:
@@ -37,32 +36,3 @@ class MLP(nn.Module):
         for width in self.hidden:
             h = nn.silu(nn.Dense(width)(h))
         return self.readout(h, t).reshape(*x.shape, self.channels)
-
-
-class BlendedMLP(nn.Module):
-    """``encode(x)``, SiLU layers, and a read-out that starts at zero, in a time of any kind.
-
-    Biases and the read-out's weights are blends over the time; the layers' weights are shared by
-    all times, so that examples of different times are one product.
-
-    Attributes:
-        span: times lie between 0 and this.
-        hidden: widths of the layers.
-        channels: read-outs per component.
-        bumps: of how many each blend is made.
-        encode: of the flat input.
-    """
-
-    span: float
-    hidden: Sequence[int]
-    channels: int
-    bumps: int
-    encode: Callable[[Array], Array]
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*event"], time: Time) -> ReadOut:
-        h, g = self.encode(x.reshape(-1)), bumps(time, self.span, self.bumps)
-        for width in self.hidden:
-            h = nn.silu(nn.Dense(width)(h) + nn.Dense(width, use_bias=False)(g))
-        z = Bumps(self.span, self.channels * x.size, self.bumps)(h, time)
-        return z.reshape(*x.shape, self.channels)

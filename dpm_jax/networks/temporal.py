@@ -1,7 +1,4 @@
-"""Read-outs that depend on t: one per step (App. D.1), or a blend of bumps (eq. 62-63).
-
-Bumps stand in t, or in any other time from 0 to ``steps``, such as the noise level.
-"""
+"""Read-outs that depend on t: one per step (App. D.1), or a blend of bumps (eq. 62-63)."""
 
 from collections.abc import Callable
 from typing import cast
@@ -17,7 +14,7 @@ from dpm_jax.schedule import Coefficients
 ZERO = nn.initializers.zeros_init()
 
 
-def bumps(t: Time, steps: int | float, count: int) -> Float[Array, " count"]:
+def bumps(t: Step, steps: int, count: int) -> Float[Array, " count"]:
     """g_j(t) = softmax_j(-(t-τ_j)²/(2w²)), centres τ_j evenly spaced in (0, T), w their spacing."""
     spacing = steps / count
     centres = spacing * (jnp.arange(count) + 0.5)
@@ -44,14 +41,14 @@ class Bumps(nn.Module):
     small product for all the examples that share a t.
     """
 
-    steps: int | float
+    steps: int
     features: int
     count: int
     initial: nn.initializers.Initializer = ZERO  # of the weights; the forward kernel is at zero
 
     @nn.compact
     def __call__(
-        self, h: Float[Array, "*pixels hidden"], t: Time
+        self, h: Float[Array, "*pixels hidden"], t: Step
     ) -> Float[Array, "*pixels features"]:
         kernel = self.param("kernel", self.initial, (self.count, h.shape[-1], self.features))
         bias = self.param("bias", ZERO, (self.count, self.features))

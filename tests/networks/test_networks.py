@@ -1,7 +1,6 @@
 """Networks: what each layer computes, by loops, and that all read-outs start at zero."""
 
 import math
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,13 +10,9 @@ import pytest
 from flax import linen as nn
 from reference import jit
 
-from dpm_jax import schedule
-from dpm_jax.kernels import gaussian
-from dpm_jax.networks.mlp import MLP, BlendedMLP, fourier_features, signs
+from dpm_jax.networks.mlp import MLP, fourier_features, signs
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network, bumps
-from dpm_jax.process import MOST_LOG_SNR, NOISE_LEVELS, Model, bind, noise_level
-from dpm_jax.reverse import bridge
 
 STEPS = 7
 READOUTS = {
@@ -48,43 +43,6 @@ class Itself(nn.Module):
     @nn.compact
     def __call__(self, h, t):
         return h
-
-
-def blended():
-    module = BlendedMLP(NOISE_LEVELS, (5, 4), 2, 6, ENCODE)
-    return as_network(module, (2,), noise_level)
-
-
-def test_a_network_that_knows_the_log_snr_starts_at_zero_and_serves_any_T():
-    net = blended()
-    start = jit(net.init)(jax.random.key(0))
-    np.testing.assert_array_equal(net.apply(start, jnp.ones(2), jnp.asarray(3.0)), np.zeros((2, 2)))
-    params, x = randomised(start), jnp.array([0.3, -0.8])
-    model = Model(gaussian.KERNEL, schedule.fixed(2), net, bridge, (2,))
-    process = bind(model, {"network": params, "schedule": {}})
-    # The same ᾱ after 2 of 4 steps and after 30 of 60: the same belief about x_0.
-    found = []
-    for count in (2, 30):
-        rates = np.append(np.full(count, 1 - 0.3 ** (1 / count)), np.full(count, 0.2))
-        s = schedule.given(rates).apply({})
-        c = schedule.at(s, jnp.asarray(count))
-        found.append(replace(process, schedule=s).reverse(x, jnp.asarray(count), c.to_data))
-    for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4)
-    other = process.reverse(x, jnp.asarray(1), schedule.at(s, jnp.asarray(31)).to_data)
-    assert np.abs(other.mean - found[0].mean).max() > 1e-3
-
-
-def test_the_noise_level_is_finite_with_its_gradient_wherever_alpha_bar_is():
-    log_alpha_bar = jnp.array([-1e-9, -1e-3, -1.0, -40.0, -jnp.inf])
-
-    def level(log_alpha_bar):
-        return noise_level(jnp.asarray(1), schedule.Coefficients(*[log_alpha_bar] * 3))
-
-    value, slope = jit(jax.vmap(jax.value_and_grad(level)))(log_alpha_bar)
-    assert np.isfinite(slope).all()
-    middle = [-schedule.log_snr(float(a)) + MOST_LOG_SNR for a in log_alpha_bar[1:3]]
-    np.testing.assert_allclose(value, [0, *middle, NOISE_LEVELS, NOISE_LEVELS], rtol=1e-5)
 
 
 @pytest.mark.parametrize("event_shape", [(2,), (20,)])

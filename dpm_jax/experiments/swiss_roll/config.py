@@ -22,10 +22,9 @@ class Config(KnownLawConfig):
             rates, one per line.
         beta_1: rate of the first step, which is not learned; by default 3/1000 of the scaled
             noise's variance.
-        network: "mlp" on Fourier features, with a read-out for each t; "blended", which knows the
-            log-SNR and not t; or "rbf", the paper's.
+        network: "mlp" on Fourier features, or "rbf", the paper's.
         hidden: widths of the hidden layers; for "rbf", the number of units.
-        octaves: frequencies of the Fourier features, for all but "rbf".
+        octaves: frequencies of the Fourier features, for "mlp".
         reverse: "bridge", a belief about x_0 that the read-out shifts; "direct", the paper's
             read-out of its swiss roll; or "paper", that of its images, eq. 64-65.
         last_step: "fixed" to the forward kernel as in the paper, or "learned".
@@ -39,16 +38,11 @@ class Config(KnownLawConfig):
     timesteps: int = 40
     schedule: str = "learned"
     beta_1: float | None = None
-    network: Literal["mlp", "blended", "rbf"] = "mlp"
+    network: Literal["mlp", "rbf"] = "mlp"
     hidden: tuple[int, ...] = (64, 64, 64)
     octaves: int = 3
     reverse: Literal["bridge", "direct", "paper"] = "bridge"
     last_step: Literal["fixed", "learned"] = "fixed"
-
-    @property
-    def timeless(self) -> bool:
-        """Whether the network knows the log-SNR and not t, so that it serves any T."""
-        return self.network == "blended"
 
     def __post_init__(self) -> None:
         """Check what only the roll has; its law and schedule check their own."""
@@ -66,15 +60,6 @@ DEFAULT = Config()
 PRESETS = {
     "default": DEFAULT,
     "paper": replace(DEFAULT, preset="paper", network="rbf", hidden=(16,), learning_rate=0.03),
-    "fine": replace(
-        DEFAULT,
-        preset="fine",
-        network="blended",
-        timesteps=200,
-        batch_size=128,
-        steps=3_500,
-        heldout_examples=100_000,
-    ),
     "sharp": replace(
         DEFAULT,
         preset="sharp",

@@ -1,6 +1,6 @@
 """Figures of the swiss roll: points in, [n, 2], in the model's scaled units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -85,25 +85,6 @@ def conditional(
     axes.set_title(f"{len(samples):,} samples worth {1 / (weight**2).sum():,.0f}", fontsize=11)
     label_axes(axes, "second coordinate $x_2$", f"density given $x_1$ = {known:g}")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return figure
-
-
-def against_steps(found: Mapping[str, Sequence[float]], limit: float) -> Figure:
-    """K of one model at several T, the ceilings of its schedules, and what no model can pass.
-
-    ``found`` has T, and K_bits with its standard error se, and ceiling_bits; ``limit`` is in bits.
-    """
-    figure = Drawing(figsize=(WIDTH, 3.8), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(limit, color="black", lw=1, label=f"true limit L* = {limit:.3f}")
-    T, K, ceiling = found["T"], found["K_bits"], found["ceiling_bits"]
-    axes.plot(T, ceiling, "o-", color=GREEN, label="the best K in so many steps")
-    axes.errorbar(T, K, found["se"], fmt="s-", color=BLUE, label="K of one model")
-    axes.set_xscale("log")
-    axes.set_xticks(list(T), [f"{t:g}" for t in T])
-    axes.minorticks_off()
-    label_axes(axes, "steps T, the same path of log-SNR", "bits per example")
-    axes.legend(frameon=False, loc="lower right")
     return figure
 
 

@@ -1,6 +1,5 @@
 """What only the roll's measurement has: the paper's Figure 1, and what the schedule allows."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,12 +12,12 @@ from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.dataset import Dataset
 from dpm_jax.evaluation import figures
 from dpm_jax.evaluation.entropies import EntropyProfile, entropy_profile
-from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
+from dpm_jax.evaluation.likelihood import Likelihood
 from dpm_jax.experiments.known_law import measure as known_law
+from dpm_jax.experiments.known_law.config import KnownLawConfig
 from dpm_jax.experiments.known_law.measure import Keys, Law
 from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.experiments.swiss_roll import figures as roll_figures
-from dpm_jax.experiments.swiss_roll.config import Config
 from dpm_jax.laws.swiss_roll import limits
 from dpm_jax.laws.swiss_roll.conditional import Conditional, conditional
 from dpm_jax.laws.swiss_roll.roll import Roll
@@ -31,8 +30,6 @@ from dpm_jax.sampling.posterior import Posterior, draw, summary
 SHOWN = 3000
 KNOWN = 0.3  # of the first coordinate, where the second has four arms to be on
 GRID = np.linspace(-2.5, 2.5, 17)
-SEVERAL = (5, 10, 20, 40, 100, 200, 400)  # T at which one model is measured
-AGAINST_STEPS = 20_000  # points
 BEST_UP_TO = 500  # T: the table of all steps' costs has 64 T² entries
 START = "where learning starts"
 OWN, BEST, FIXED = "this run's", "best by dynamic programming", "fixed 1/(T−t+1)"
@@ -62,23 +59,6 @@ def schedules(process: Process, roll: Roll, beta_1: float) -> dict[str, tuple[np
     return found | {BEST: best}
 
 
-def against_steps(
-    process: Process, roll: Roll, points: np.ndarray, key: PRNGKey
-) -> dict[str, list[float]]:
-    """K of the same parameters at several T, bits, and what these schedules allow.
-
-    The process's own path of log-SNR in more or fewer steps: its network must not know t.
-    """
-    found: dict[str, list[float]] = {name: [] for name in ("T", "K_bits", "se", "ceiling_bits")}
-    for steps in SEVERAL:
-        rates = schedule.resampled(process.schedule, steps).apply({})
-        K = estimate(evaluate(replace(process, schedule=rates), points, key).K)
-        top = limits.ceiling(roll, rates, last_step=process.last_step)
-        for name, value in zip(found, (steps, *K, top), strict=True):
-            found[name].append(value)
-    return found
-
-
 def posterior(process: Process, count: int, key: PRNGKey, *, progress: bool = False) -> Posterior:
     """Weighted points whose first coordinate is ``KNOWN``."""
     return draw(process, _known, count, key, progress=progress)
@@ -105,7 +85,7 @@ def answer(draws: Posterior, exact: Conditional) -> dict[str, Any]:
 
 
 def measure(
-    config: Config, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
+    config: KnownLawConfig, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
 ) -> Measurement:
     """K and its limits, the schedule's ceilings, and a posterior beside the exact one."""
     found, likelihood, samples = known_law.measure(config, law, data, process)
@@ -125,11 +105,6 @@ def measure(
     exact = found.value("exact posterior", conditional, roll, 0, KNOWN)
     found.add("posterior", lambda *both: {"posterior": answer(*both)}, draws, exact)
     profile = found.value("entropies", entropy_profile, process, few, keys.entropies)
-    if config.timeless:
-        few_points = data.heldout[:AGAINST_STEPS]
-        several = found.value("against steps", against_steps, process, roll, few_points, keys.bound)
-        found.add("against steps", lambda said: {"against_steps": said}, several)
-        found.draw("steps", roll_figures.against_steps, several, law.true_limit_bits)
     found.draw("swiss_roll", _figure_1, process, few, keys, samples)
     found.draw("schedules", _schedules, compared)
     found.draw("bits", _bits, likelihood, profile)
