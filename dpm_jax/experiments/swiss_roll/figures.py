@@ -1,6 +1,6 @@
 """Figures of the swiss roll: points in, [n, 2], in the model's scaled units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -85,6 +85,36 @@ def conditional(
     axes.set_title(f"{len(samples):,} samples worth {1 / (weight**2).sum():,.0f}", fontsize=11)
     label_axes(axes, "second coordinate $x_2$", f"density given $x_1$ = {known:g}")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def timesteps(
+    steps: Sequence[int], gap: np.ndarray, se: np.ndarray, ceiling: np.ndarray, *, limit: float
+) -> Figure:
+    """K of one network at many T, beside what each T allows and what no T does.
+
+    Args:
+        steps: T, at which there are:
+        gap: limit - K, bits [n].
+        se: its standard error [n].
+        ceiling: the highest K of the schedule, bits [n].
+        limit: L*, bits.
+    """
+    figure = Drawing(figsize=(WIDTH, 6.8), layout="constrained")
+    bounds, gaps = figure.subplots(2, 1, sharex=True)
+    bounds.axhline(limit, color="black", lw=1, label="limit $L^*$ of the law")
+    for axes, best, found in ((bounds, ceiling, limit - gap), (gaps, limit - ceiling, gap)):
+        axes.plot(steps, best, "s--", color=VERMILION, mfc="none", label="best that T steps allow")
+        bars = {"yerr": 2 * se, "capsize": 3, "lw": 1.2, "ms": 5}
+        axes.errorbar(steps, found, fmt="o-", color=BLUE, label="K of the network, ±2 s.e.", **bars)
+    gaps.set(xscale="log", yscale="log")
+    gaps.set_xticks(steps, [str(t) for t in steps])
+    gaps.minorticks_off()
+    label_axes(bounds, "", "K (bits per example)")
+    label_axes(gaps, "steps T of the diffusion", "short of $L^*$ (bits)")
+    figure.legend(
+        *bounds.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+    )
     return figure
 
 
