@@ -76,6 +76,7 @@ PRESETS = {
         DEFAULT,
         preset="fine",
         timesteps=200,
+        beta_1=1.35e-6,  # 1/1000 of the scaled noise's variance: a blur of 0.0007 bits
         network="snr",
         batch_size=2048,
         times_per_batch=64,
