@@ -14,7 +14,7 @@ from dpm_jax.schedule import Coefficients
 ZERO = nn.initializers.zeros_init()
 
 
-def bumps(t: Time, span: float, count: int) -> Float[Array, " count"]:
+def bumps(t: Time, span: int | float, count: int) -> Float[Array, " count"]:
     """g_j(t) = softmax_j(-(t-τ_j)²/(2w²)), centres τ_j evenly spaced in (0, span), w their spacing.
 
     The span is T where t counts steps.
@@ -44,7 +44,7 @@ class Bumps(nn.Module):
     small product for all the examples that share a t.
     """
 
-    span: float
+    span: int | float
     features: int
     count: int
     initial: nn.initializers.Initializer = ZERO  # of the weights; the forward kernel is at zero
