@@ -14,7 +14,8 @@ import pytest
 from dpm_jax import schedule
 from dpm_jax.experiments import command_line, exits, identity, registry
 from dpm_jax.experiments.base import SCHEDULES, schedule_family
-from dpm_jax.experiments.swiss_roll.problem import KNOTS, PROBLEM
+from dpm_jax.experiments.swiss_roll.config import KNOTS
+from dpm_jax.experiments.swiss_roll.problem import PROBLEM
 from dpm_jax.laws.swiss_roll import roll
 
 SCRIPTS = ["swiss_roll", "heartbeat"]

@@ -10,6 +10,8 @@ from dpm_jax.experiments.base import require_beta_1
 from dpm_jax.experiments.known_law.config import KnownLawConfig
 from dpm_jax.training.config import MOST_OCTAVES, MOST_STEPS, require, require_layers
 
+KNOTS = 16  # as for images
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(KnownLawConfig):
@@ -56,6 +58,11 @@ class Config(KnownLawConfig):
         require_layers("hidden", self.hidden, at_least=1)
         if self.network == "rbf" and len(self.hidden) != 1:
             raise ValueError(f"hidden must be one number of rbf units, got {self.hidden}")
+
+    @property
+    def knots(self) -> int | None:
+        """Parameters of a learned schedule: few where t is drawn, and no batch holds every t."""
+        return KNOTS if self.times_per_batch else None
 
 
 DEFAULT = Config()

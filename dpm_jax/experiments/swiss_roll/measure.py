@@ -45,10 +45,13 @@ def drift(process: Process, t: int) -> tuple[np.ndarray, np.ndarray]:
     return positions, np.asarray(mean) - positions
 
 
-def schedules(process: Process, roll: Roll, beta_1: float) -> dict[str, tuple[np.ndarray, float]]:
+def schedules(
+    process: Process, roll: Roll, beta_1: float, knots: int | None
+) -> dict[str, tuple[np.ndarray, float]]:
     """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
     steps, last = process.schedule.steps, process.last_step
-    families = {FIXED: schedule.fixed(steps), START: schedule.learned(steps, beta_1)}
+    start = schedule.learned(steps, beta_1, knots=knots)
+    families = {FIXED: schedule.fixed(steps), START: start}
     named = {OWN: process.schedule} | {n: f.apply(f.init()) for n, f in families.items()}
     found = {
         name: (np.asarray(s.beta), limits.ceiling(roll, s, last_step=last))
@@ -97,7 +100,7 @@ def measure(
     beta = np.asarray(process.schedule.beta).tolist()
     found.numbers |= {"noise": roll.noise, "beta_1": beta_1, "beta": beta}
     found.samples = None if samples is None else samples[0]
-    compared = found.value("schedules", schedules, process, roll, beta_1)
+    compared = found.value("schedules", schedules, process, roll, beta_1, config.knots)
     found.add(
         "schedules",
         lambda named: {"ceiling_bits": {name: top for name, (_, top) in named.items()}},
@@ -118,7 +121,7 @@ def measure(
             "other T", across.measure, process, roll, law.log_q, data.heldout, keys.bound
         )
         found.add("other T", across.numbers, points)
-        found.draw("timesteps", _timesteps, points, law)
+        found.draw("timesteps", _timesteps, points, law, process.schedule.steps)
     return found
 
 
@@ -150,7 +153,7 @@ def _posterior(draws: Posterior, exact: Conditional) -> Figure:
     )
 
 
-def _timesteps(points: list[across.Point], law: Law) -> Figure:
+def _timesteps(points: list[across.Point], law: Law, trained: int) -> Figure:
     gaps = [p.gap for p in points]
     return roll_figures.timesteps(
         [p.steps for p in points],
@@ -158,4 +161,5 @@ def _timesteps(points: list[across.Point], law: Law) -> Figure:
         np.array([gap.se for gap in gaps]),
         np.array([p.ceiling for p in points]),
         limit=law.true_limit_bits,
+        trained=trained,
     )

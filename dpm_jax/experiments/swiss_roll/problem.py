@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dpm_jax.process import Model
     from dpm_jax.schedule import ScheduleFamily
 
-KNOTS = 16  # of the learned schedule where t is drawn: a batch does not hold every t
 BETA_1_SHARE = 3e-3  # of the noise's variance: the fixed last step then blurs the roll very little
 
 
@@ -37,8 +36,7 @@ def build(config: Config) -> Experiment:
 
     law = roll.law(config.noise)
     beta_1 = BETA_1_SHARE * law.variance if config.beta_1 is None else config.beta_1
-    knots = KNOTS if config.times_per_batch else None
-    family, inputs = schedule_family(config.schedule, config.timesteps, beta_1, knots=knots)
+    family, inputs = schedule_family(config.schedule, config.timesteps, beta_1, knots=config.knots)
     model = build_model(config, {}, family)
     check_memory(config, 2)
     data = roll.load(
