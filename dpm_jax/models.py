@@ -14,8 +14,9 @@ from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
 from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.rbf import RBF
+from dpm_jax.networks.snr import SNRMLP
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
-from dpm_jax.process import FIXED, LastStep, Model
+from dpm_jax.process import FIXED, LastStep, Model, log_snr
 from dpm_jax.reverse import Form, bridge
 from dpm_jax.schedule import ScheduleFamily
 
@@ -34,6 +35,26 @@ def gaussian_mlp(
     readout = PerStep(schedule.steps, kernel.channels * math.prod(event_shape))
     module = MLP(tuple(hidden), kernel.channels, readout, encode)
     network = as_network(module, event_shape)
+    return Model(kernel, schedule, network, form, event_shape, last_step)
+
+
+def gaussian_snr(
+    event_shape: tuple[int, ...],
+    schedule: ScheduleFamily,
+    *,
+    hidden: Sequence[int] = (64, 64, 64),
+    octaves: int = 3,
+    bumps: int = 24,
+    form: Form = bridge,
+    last_step: LastStep = FIXED,
+) -> Model:
+    """As ``gaussian_mlp``, but told the log-SNR: its parameters fit a model of any T and schedule.
+
+    Of the log-SNR it sees ``bumps`` functions, one nat apart by default.
+    """
+    kernel, encode = gaussian.KERNEL, partial(fourier_features, octaves=octaves)
+    module = SNRMLP(tuple(hidden), kernel.channels, encode, bumps)
+    network = as_network(module, event_shape, log_snr)
     return Model(kernel, schedule, network, form, event_shape, last_step)
 
 

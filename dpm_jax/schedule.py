@@ -18,6 +18,9 @@ from dpm_jax.array_types import Array, Float, PerStep, Scalar, Step
 MIN_LOG_SNR = -8.0
 """Floor of the learned log-SNR at t = T: there x_T holds under e^-8 nats of x_0 a dimension."""
 
+LEAST_LOG_SNR = -15.0
+"""Of a resampled schedule: float32 tells ᾱ_T from 0, and no more of x_0 is left to see."""
+
 LEAST_SHARE = 1e-12
 """Floor of a learned step's share of the fall in log-SNR, and of the share that λ_T makes of it."""
 
@@ -166,6 +169,22 @@ def cosine(steps: int) -> ScheduleFamily:
     check_steps(steps)
     f = np.cos(np.pi / 2 * (np.linspace(0, 1, steps + 1) + 0.008) / 1.008) ** 2
     return given(np.minimum(1 - f[1:] / f[:-1], 0.999))
+
+
+def resampled(schedule: Schedule, steps: int) -> Schedule:
+    """A diffusion of T = ``steps`` on the same path: λ_t is its λ at the same (t-1)/(T-1).
+
+    In straight lines between its steps, in float64 on the host. Both ends are the same, but that
+    no λ_T is below ``LEAST_LOG_SNR``.
+
+    Raises:
+        ValueError: if ``steps`` < 2.
+    """
+    check_steps(steps)
+    path = np.maximum(log_snr(np.asarray(schedule.log_alpha_bar)), LEAST_LOG_SNR)
+    at_same = np.linspace(0, 1, steps), np.linspace(0, 1, schedule.steps)
+    log_alpha_bar = -np.logaddexp(0, -np.interp(*at_same, path))
+    return given(-np.expm1(np.diff(log_alpha_bar, prepend=0.0))).apply({})
 
 
 NAMED = {"fixed": fixed, "linear": linear, "cosine": cosine}

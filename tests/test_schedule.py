@@ -293,3 +293,23 @@ def test_as_many_knots_as_steps_are_parameters_of_their_own():
     assert schedule.learned(9, 1e-3, knots=2).init()["gaps"].shape == (2,)
     with pytest.raises(ValueError, match="knots must be at least 2, got 1"):
         schedule.learned(9, 1e-3, knots=1)
+
+
+def test_a_resampled_schedule_is_on_the_same_path():
+    own = schedule.learned(9, 1e-5)
+    own = own.apply(own.init())
+    levels, fine, few = (
+        schedule.log_snr(np.asarray(s.log_alpha_bar))
+        for s in (own, schedule.resampled(own, 17), schedule.resampled(own, 3))
+    )
+    np.testing.assert_allclose(fine[::2], levels, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fine[1::2], (levels[1:] + levels[:-1]) / 2, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(few, levels[[0, 4, 8]], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(schedule.resampled(own, 9).beta, own.beta, rtol=1e-4)
+
+
+def test_a_resampled_schedule_ends_just_above_nothing():
+    ended = schedule.resampled(schedule.fixed(5).apply({}), 3)
+    np.testing.assert_allclose(ended.log_alpha_bar, np.log([0.8, 0.4, np.exp(-15)]), rtol=1e-3)
+    with pytest.raises(ValueError, match="timesteps must be at least 2, got 1"):
+        schedule.resampled(ended, 1)

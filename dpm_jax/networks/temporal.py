@@ -14,9 +14,12 @@ from dpm_jax.schedule import Coefficients
 ZERO = nn.initializers.zeros_init()
 
 
-def bumps(t: Step, steps: int, count: int) -> Float[Array, " count"]:
-    """g_j(t) = softmax_j(-(t-τ_j)²/(2w²)), centres τ_j evenly spaced in (0, T), w their spacing."""
-    spacing = steps / count
+def bumps(t: Time, span: int | float, count: int) -> Float[Array, " count"]:
+    """g_j(t) = softmax_j(-(t-τ_j)²/(2w²)), centres τ_j evenly spaced in (0, span), w their spacing.
+
+    The span is T where t counts steps.
+    """
+    spacing = span / count
     centres = spacing * (jnp.arange(count) + 0.5)
     return softmax(-((t - centres) ** 2) / (2 * spacing**2))
 
@@ -41,18 +44,18 @@ class Bumps(nn.Module):
     small product for all the examples that share a t.
     """
 
-    steps: int
+    span: int | float
     features: int
     count: int
     initial: nn.initializers.Initializer = ZERO  # of the weights; the forward kernel is at zero
 
     @nn.compact
     def __call__(
-        self, h: Float[Array, "*pixels hidden"], t: Step
+        self, h: Float[Array, "*pixels hidden"], t: Time
     ) -> Float[Array, "*pixels features"]:
         kernel = self.param("kernel", self.initial, (self.count, h.shape[-1], self.features))
         bias = self.param("bias", ZERO, (self.count, self.features))
-        g = bumps(t, self.steps, self.count)
+        g = bumps(t, self.span, self.count)
         blended = jnp.tensordot(g, kernel, axes=1), g @ bias
         weights, offset = (blend.astype(h.dtype) for blend in blended)
         return h @ weights + offset.reshape((1,) * (h.ndim - 1) + (-1,))

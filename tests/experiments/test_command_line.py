@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from dpm_jax import schedule
 from dpm_jax.experiments import command_line, exits, identity, registry
 from dpm_jax.experiments.base import SCHEDULES
 from dpm_jax.experiments.schedules import schedule_family
+from dpm_jax.experiments.swiss_roll.config import KNOTS
 from dpm_jax.experiments.swiss_roll.problem import PROBLEM
+from dpm_jax.laws.swiss_roll import roll
 
 SCRIPTS = ["swiss_roll", "heartbeat"]
 FEW = "--train-examples 50 --heldout-examples 50 --iw-examples 10"
@@ -197,6 +200,17 @@ def test_a_preset_is_a_starting_point_that_flags_change():
     for words in (["--preset", "paper"], ["--preset=paper"]):
         config = parsed([*words, "--steps", "7"])
         assert (config.network, config.hidden, config.steps) == ("rbf", (16,), 7)
+
+
+def test_the_fine_preset_is_a_long_diffusion_of_drawn_steps():
+    """And its schedule has fewer parameters than steps: no batch holds every t."""
+    config = parsed(["--preset", "fine"])
+    assert (config.timesteps, config.network, config.time_sampling) == (200, "snr", "importance")
+    few = replace(config, train_examples=9, heldout_examples=9, iw_examples=2)
+    family = PROBLEM.build(few).model.schedule
+    assert family.init()["gaps"].shape == (KNOTS,)
+    beta_1 = family.apply(family.init()).beta[0]
+    np.testing.assert_allclose(beta_1, 1e-3 * roll.law(0.25).variance, rtol=5e-3)
 
 
 @pytest.mark.parametrize(

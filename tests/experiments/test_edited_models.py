@@ -58,7 +58,7 @@ DEEP = json.loads("[" * 20 + "]" * 20)
         ("network", "transformer", "--network"),
         ("reverse", "backwards", "--reverse"),
         ("last_step", "../../etc", "--last-step"),
-        ("preset", "../../etc", "preset must be one of default, paper, sharp, got ../../etc"),
+        ("preset", "../../etc", "preset must be one of default, paper, sharp, fine, got ../../etc"),
         ("preset", ["paper"], "does not hold a model"),
         ("steps", None, "--steps"),
         ("steps", [60], "--steps"),

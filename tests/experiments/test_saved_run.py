@@ -25,6 +25,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("runs")
     return {
         "swiss_roll": untrained(place / "roll", "swiss_roll", "--last-step learned"),
+        "told the log-SNR": untrained(place / "snr", "swiss_roll", "--network snr"),
         "heartbeat": untrained(place / "beat", "heartbeat"),
         "images": untrained_images(place),
     }
@@ -34,13 +35,15 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("name", ["swiss_roll", "heartbeat", "images"])
+@pytest.mark.parametrize("name", ["swiss_roll", "told the log-SNR", "heartbeat", "images"])
 def test_what_is_loaded_is_what_was_trained_and_nothing_is_touched(runs, name):
     before = snapshot(runs[name])
     run = dpm_jax.load(runs[name])
     assert snapshot(runs[name]) == before
-    assert (run.problem.name, run.effort.steps, run.effort.train_seconds) == (name, 7, 1.5)
-    model = registry.problem(name).build(run.config).model
+    assert (run.effort.steps, run.effort.train_seconds) == (7, 1.5)
+    experiment = "swiss_roll" if name == "told the log-SNR" else name
+    assert run.problem.name == experiment
+    model = registry.problem(experiment).build(run.config).model
     expected = bind(model, init(model, jax.random.key(1)))
     jax.tree.map(np.testing.assert_array_equal, run.process.params, expected.params)
     # The schedule's numbers are the trained ones, computed only once.

@@ -10,6 +10,8 @@ from dpm_jax.experiments.base import require_beta_1
 from dpm_jax.experiments.known_law.config import KnownLawConfig
 from dpm_jax.training.config import MOST_OCTAVES, require, require_layers
 
+KNOTS = 16  # as for images
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(KnownLawConfig):
@@ -22,9 +24,10 @@ class Config(KnownLawConfig):
             rates, one per line.
         beta_1: rate of the first step, which is not learned; by default 3/1000 of the scaled
             noise's variance.
-        network: "mlp" on Fourier features, or "rbf", the paper's.
+        network: "mlp" on Fourier features, with a read-out for each t; "snr", the same but told
+            the log-SNR, for any T; or "rbf", the paper's.
         hidden: widths of the hidden layers; for "rbf", the number of units.
-        octaves: frequencies of the Fourier features, for "mlp".
+        octaves: frequencies of the Fourier features, for "mlp" and "snr".
         reverse: "bridge", a belief about x_0 that the read-out shifts; "direct", the paper's
             read-out of its swiss roll; or "paper", that of its images, eq. 64-65.
         last_step: "fixed" to the forward kernel as in the paper, or "learned".
@@ -38,7 +41,7 @@ class Config(KnownLawConfig):
     timesteps: int = 40
     schedule: str = "learned"
     beta_1: float | None = None
-    network: Literal["mlp", "rbf"] = "mlp"
+    network: Literal["mlp", "snr", "rbf"] = "mlp"
     hidden: tuple[int, ...] = (64, 64, 64)
     octaves: int = 3
     reverse: Literal["bridge", "direct", "paper"] = "bridge"
@@ -55,6 +58,11 @@ class Config(KnownLawConfig):
         if self.network == "rbf" and len(self.hidden) != 1:
             raise ValueError(f"hidden must be one number of rbf units, got {self.hidden}")
 
+    @property
+    def knots(self) -> int | None:
+        """Parameters of a learned schedule: few where t is drawn, and no batch holds every t."""
+        return KNOTS if self.times_per_batch else None
+
 
 DEFAULT = Config()
 PRESETS = {
@@ -69,5 +77,17 @@ PRESETS = {
         batch_size=128,
         steps=8_000,
         heldout_examples=200_000,
+    ),
+    "fine": replace(
+        DEFAULT,
+        preset="fine",
+        timesteps=200,
+        beta_1=1.35e-6,  # 1/1000 of the scaled noise's variance: a blur of 0.0007 bits
+        network="snr",
+        batch_size=2048,
+        times_per_batch=64,
+        time_sampling="importance",
+        steps=20_000,
+        iw_examples=2_000,
     ),
 }

@@ -1,12 +1,21 @@
 """Figures of the swiss roll: points in, [n, 2], in the model's scaled units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dpm_jax.evaluation.figures import BLUE, GREEN, VERMILION, WIDTH, Drawing, label_axes, pixels
+from dpm_jax.evaluation.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Drawing,
+    label_axes,
+    pixels,
+)
 
 Grid = tuple[np.ndarray, np.ndarray]
 """Positions and vectors of a field, both [rows, columns, 2]."""
@@ -85,6 +94,44 @@ def conditional(
     axes.set_title(f"{len(samples):,} samples worth {1 / (weight**2).sum():,.0f}", fontsize=11)
     label_axes(axes, "second coordinate $x_2$", f"density given $x_1$ = {known:g}")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def timesteps(
+    steps: Sequence[int],
+    gap: np.ndarray,
+    se: np.ndarray,
+    ceiling: np.ndarray,
+    *,
+    limit: float,
+    trained: int,
+) -> Figure:
+    """K of one network at many T, beside what each T allows and what none can pass.
+
+    Args:
+        steps: T of each of the others.
+        gap: limit - K, bits [n].
+        se: its standard error [n].
+        ceiling: the highest K of the schedule, bits [n].
+        limit: L*, bits.
+        trained: T at which the network learned.
+    """
+    figure = Drawing(figsize=(WIDTH, 6.8), layout="constrained")
+    bounds, gaps = figure.subplots(2, 1, sharex=True)
+    bounds.axhline(limit, color="black", lw=1, label="limit $L^*$ of the law")
+    for axes, best, found in ((bounds, ceiling, limit - gap), (gaps, limit - ceiling, gap)):
+        axes.plot(steps, best, "s--", color=VERMILION, mfc="none", label="ceiling of the schedule")
+        bars = {"yerr": 2 * se, "capsize": 3, "lw": 1.2, "ms": 5}
+        axes.errorbar(steps, found, fmt="o-", color=BLUE, label="K of the network, ±2 s.e.", **bars)
+        axes.axvline(trained, color=GREY, ls=":", label=f"trained at T = {trained}")
+    gaps.set(xscale="log", yscale="log")
+    gaps.set_xticks(steps, [str(t) for t in steps])
+    gaps.minorticks_off()
+    gaps.yaxis.set_major_formatter("{x:g}")
+    label_axes(bounds, "", "K (bits per example)")
+    label_axes(gaps, "steps T of the diffusion", "short of $L^*$ (bits)")
+    handles, labels = bounds.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 

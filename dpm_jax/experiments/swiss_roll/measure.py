@@ -14,10 +14,11 @@ from dpm_jax.evaluation import figures
 from dpm_jax.evaluation.entropies import EntropyProfile, entropy_profile
 from dpm_jax.evaluation.likelihood import Likelihood
 from dpm_jax.experiments.known_law import measure as known_law
-from dpm_jax.experiments.known_law.config import KnownLawConfig
 from dpm_jax.experiments.known_law.measure import Keys, Law
 from dpm_jax.experiments.measurement import Measurement
+from dpm_jax.experiments.swiss_roll import across
 from dpm_jax.experiments.swiss_roll import figures as roll_figures
+from dpm_jax.experiments.swiss_roll.config import Config
 from dpm_jax.laws.swiss_roll import limits
 from dpm_jax.laws.swiss_roll.conditional import Conditional, conditional
 from dpm_jax.laws.swiss_roll.roll import Roll
@@ -44,10 +45,13 @@ def drift(process: Process, t: int) -> tuple[np.ndarray, np.ndarray]:
     return positions, np.asarray(mean) - positions
 
 
-def schedules(process: Process, roll: Roll, beta_1: float) -> dict[str, tuple[np.ndarray, float]]:
+def schedules(
+    process: Process, roll: Roll, beta_1: float, knots: int | None
+) -> dict[str, tuple[np.ndarray, float]]:
     """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
     steps, last = process.schedule.steps, process.last_step
-    families = {FIXED: schedule.fixed(steps), START: schedule.learned(steps, beta_1)}
+    start = schedule.learned(steps, beta_1, knots=knots)
+    families = {FIXED: schedule.fixed(steps), START: start}
     named = {OWN: process.schedule} | {n: f.apply(f.init()) for n, f in families.items()}
     found = {
         name: (np.asarray(s.beta), limits.ceiling(roll, s, last_step=last))
@@ -85,15 +89,18 @@ def answer(draws: Posterior, exact: Conditional) -> dict[str, Any]:
 
 
 def measure(
-    config: KnownLawConfig, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
+    config: Config, law: Law, roll: Roll, beta_1: float, data: Dataset, process: Process
 ) -> Measurement:
-    """K and its limits, the schedule's ceilings, and a posterior beside the exact one."""
+    """K and its limits, the schedule's ceilings, and a posterior beside the exact one.
+
+    And K at other T, where the network is one that any T may ask.
+    """
     found, likelihood, samples = known_law.measure(config, law, data, process)
     keys, few = known_law.keys(config.seed), data.heldout[:SHOWN]
     beta = np.asarray(process.schedule.beta).tolist()
     found.numbers |= {"noise": roll.noise, "beta_1": beta_1, "beta": beta}
     found.samples = None if samples is None else samples[0]
-    compared = found.value("schedules", schedules, process, roll, beta_1)
+    compared = found.value("schedules", schedules, process, roll, beta_1, config.knots)
     found.add(
         "schedules",
         lambda named: {"ceiling_bits": {name: top for name, (_, top) in named.items()}},
@@ -109,6 +116,12 @@ def measure(
     found.draw("schedules", _schedules, compared)
     found.draw("bits", _bits, likelihood, profile)
     found.draw("posterior", _posterior, draws, exact)
+    if config.network == "snr":
+        points = found.value(
+            "other T", across.measure, process, roll, law.log_q, data.heldout, keys.bound
+        )
+        found.add("other T", across.numbers, points)
+        found.draw("timesteps", _timesteps, points, law, process.schedule.steps)
     return found
 
 
@@ -137,4 +150,16 @@ def _bits(likelihood: Likelihood, profile: EntropyProfile) -> Figure:
 def _posterior(draws: Posterior, exact: Conditional) -> Figure:
     return roll_figures.conditional(
         draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
+    )
+
+
+def _timesteps(points: list[across.Point], law: Law, trained: int) -> Figure:
+    gaps = [p.gap for p in points]
+    return roll_figures.timesteps(
+        [p.steps for p in points],
+        np.array([gap.mean for gap in gaps]),
+        np.array([gap.se for gap in gaps]),
+        np.array([p.ceiling for p in points]),
+        limit=law.true_limit_bits,
+        trained=trained,
     )

@@ -32,6 +32,25 @@ def given_one():
     )
 
 
+def at_many_T():
+    gap, se = np.array([1.5, 0.2, 0.04]), np.array([0.1, 0.02, 0.01])
+    ceiling = np.array([-2.0, -1.1, -0.97])
+    return figures.timesteps((5, 40, 400), gap, se, ceiling, limit=-0.95, trained=40)
+
+
+def test_K_at_many_T_is_drawn_below_its_ceiling_and_the_limit():
+    bounds, gaps = at_many_T().axes
+    limit, best, model = (line.get_ydata() for line in bounds.lines[:3])
+    np.testing.assert_allclose(limit, -0.95)
+    np.testing.assert_allclose(best, [-2.0, -1.1, -0.97])
+    np.testing.assert_allclose(model, [-2.45, -1.15, -0.99])
+    best, model = (line.get_ydata() for line in gaps.lines[:2])
+    np.testing.assert_allclose(best, [1.05, 0.15, 0.02])
+    np.testing.assert_allclose(model, [1.5, 0.2, 0.04])
+    assert [label.get_text() for label in gaps.get_xticklabels()] == ["5", "40", "400"]
+    assert gaps.collections[0].get_segments()[0][:, 1] == pytest.approx([1.3, 1.7])
+
+
 def test_conditional_draws_densities():
     (axes,) = given_one().axes
     for steps in axes.patches:
@@ -81,7 +100,7 @@ def test_roll_of_a_short_diffusion_has_fewer_drift_panels():
     assert [axes.get_visible() for axes in drawn.axes] == [True] * 7 + [False] * 2
 
 
-@pytest.mark.parametrize("draw", [roll, given_one])
+@pytest.mark.parametrize("draw", [roll, given_one, at_many_T])
 def test_saved_bytes_of_the_roll_repeat_and_are_few(draw, tmp_path):
     save(draw(), tmp_path / "figure.png")
     saved = (tmp_path / "figure.png").read_bytes()
