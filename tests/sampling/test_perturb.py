@@ -143,7 +143,7 @@ def test_observed_multiplies_by_what_r_says_of_this_very_step(float64):
         precision = 1 / variance + alpha_bar / noise
         centre = (mean / variance + np.sqrt(alpha_bar) * y / noise) / precision
         for eps in (0.0, 1.0):
-            found = multiplied(p, jnp.zeros(1), jnp.asarray(t), jnp.full(1, eps)).x
+            found = multiplied(process.kernel, p, jnp.zeros(1), jnp.asarray(t), jnp.full(1, eps)).x
             np.testing.assert_allclose(found, [centre + eps * precision**-0.5], atol=1e-6)
 
 
@@ -335,7 +335,7 @@ def test_gaussian_r_is_the_closed_form_at_every_step(annealed):
         a = (steps - t) / steps if annealed else 1.0
         precision = 1 / v + a / s2
         mean, middle, up = (0.4 / v + a * y / s2) / precision, jnp.zeros(1), jnp.ones(1)
-        found = [product(p, middle, jnp.asarray(t), e) for e in (middle, up)]
+        found = [product(process.kernel, p, middle, jnp.asarray(t), e) for e in (middle, up)]
         np.testing.assert_allclose(found[0].x, mean, rtol=1e-12)
         np.testing.assert_allclose(found[1].x - found[0].x, precision**-0.5, rtol=1e-12)
         # p/g is Z/r^a at any x; at t = 0 r itself comes on top.
@@ -345,7 +345,9 @@ def test_gaussian_r_is_the_closed_form_at_every_step(annealed):
             expected += gaussian.log_prob(r, x) if t == 0 else 0
             np.testing.assert_allclose(log_weight, expected, atol=1e-12)
         np.testing.assert_allclose(
-            smooth(p, middle, jnp.asarray(t), middle).x, 0.4 + v * a * (y - 0.4) / s2, rtol=1e-12
+            smooth(process.kernel, p, middle, jnp.asarray(t), middle).x,
+            0.4 + v * a * (y - 0.4) / s2,
+            rtol=1e-12,
         )
 
 
