@@ -113,7 +113,7 @@ def test_importance_has_the_smaller_variance():
     }
     known = times.start(STEPS)
     step = jit(lambda key, known: loss(model, params, x0, key, configs["importance"], known)[1][1])
-    for i in range(60):
+    for i in range(200):
         known = step(jax.random.key(i), known)
     of_key = {
         "uniform": lambda key: loss(model, params, x0, key, configs["uniform"], times.start(STEPS))[
