@@ -24,9 +24,6 @@ from dpm_jax.schedule import Coefficients, at, given
 Predict = Callable[[Any, Event, Step], Any]
 """``predict(params, xt, t)`` is ε̂, x̂_0 or v̂ of one example, with the learned z beside it if any."""
 
-ON_LEVELS = {"binned": levels.binned, "levels": levels.posterior}
-"""The last steps of 8-bit images by the names that configurations use."""
-
 
 def process(
     predict: Predict,
@@ -67,7 +64,7 @@ def process(
     _one_of("predicts", predicts, tuple(reverse.MEANS))
     _one_of("variance", variance, tuple(reverse.VARIANCES))
     _one_of("first_step", first_step, (0, 1))
-    _one_of("last_step", last_step, (*ON_LEVELS, *LAST_STEPS))
+    _one_of("last_step", last_step, (*levels.LAST_STEPS, *LAST_STEPS))
     low, high = (float(end) for end in range)
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"range must be two finite numbers that rise, got {(low, high)}")
@@ -172,7 +169,7 @@ def _last_step(name: str, low: float, high: float, grey_levels: int) -> LastStep
     grid = levels.Grid(
         np.float32(low) + np.zeros(()), (high - low) / (grey_levels - 1), grey_levels
     )
-    return ON_LEVELS[name](grid)
+    return levels.LAST_STEPS[name](grid)
 
 
 def _one_of(field: str, value: Any, allowed: tuple[Any, ...]) -> None:

@@ -133,6 +133,10 @@ def binned(grid: Grid) -> LastStep:
     return sampled(distribution, _family(log_prob, transport), partial(check, grid))
 
 
+LAST_STEPS = {"binned": binned, "levels": posterior}
+"""The last steps on a grid by the names that configurations use."""
+
+
 def _on(grid: Grid, normal: Normal) -> OnLevels:
     lowest = jnp.broadcast_to(jnp.asarray(grid.lowest, normal.mean.dtype), normal.mean.shape)
     return OnLevels(*normal, lowest)

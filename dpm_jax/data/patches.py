@@ -118,7 +118,7 @@ def prepare(
     grain = 1.0 if examples.dtype == np.uint8 else 0.0
     row = _row(images.train, channels)
     units = _fit(row, grain)
-    heldout_x0 = in_units(examples, units, grain, seed if dequantise else None)
+    heldout_x0 = _in_units(examples, units, grain, seed if dequantise else None)
     where = layout(images.train, size)
     data = Dataset(row, heldout_x0, partial(_batch, where, size, units, grain, dequantise))
     return ImageData(data, units, grain, images.heldout, where)
@@ -144,7 +144,7 @@ def _row(images: Pixels, channels: int) -> np.ndarray:
     return np.concatenate([image.reshape(-1, channels) for image in images])
 
 
-def in_units(
+def _in_units(
     examples: np.ndarray, units: Scaling, grain: float, seed: int | None
 ) -> Float[np.ndarray, "n *event"]:
     """Examples as stored [n, *event] in the model's units.

@@ -117,11 +117,9 @@ def _write_samples(source: str, config: SampleConfig) -> None:
     from dpm_jax.sampling.draw import chunk_of, states
 
     saved = saved_run.load(source)
-    process, count = saved.process, config.count
     check_sample_steps(saved.config, config.sample_steps)
-    if config.sample_steps:
-        process = skip.only(process, skip.kept(process.schedule.steps, config.sample_steps))
-    steps = process.schedule.steps
+    process = skip.fewer(saved.process, config.sample_steps)
+    steps, count = process.schedule.steps, config.count
     shown = FRAMES if config.out.suffix == ".gif" else 1
     keep = sorted({steps * i // shown for i in range(shown + 1)}, reverse=True)
     check_samples(process.event_shape, {"count": count}, held=HELD + 3 * shown)

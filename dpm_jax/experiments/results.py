@@ -36,8 +36,7 @@ def measure(
     from dpm_jax.evaluation import report
     from dpm_jax.sampling import skip
 
-    if config.sample_steps:
-        process = skip.only(process, skip.kept(process.schedule.steps, config.sample_steps))
+    process = skip.fewer(process, config.sample_steps)
     measured = experiment.measure(process)
     result = {
         "experiment": settings["experiment"],

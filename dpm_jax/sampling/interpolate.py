@@ -38,7 +38,7 @@ def interpolate(
     steps, schedule = process.schedule.steps, process.schedule
     if not 1 <= t <= steps:
         raise ValueError(f"t must lie in 1 to {steps}, got {t}")
-    if process.kernel.channels != gaussian.KERNEL.channels:
+    if process.kernel.marginal is not gaussian.marginal:
         raise ValueError("process must be Gaussian to be interpolated: bits cannot be mixed")
     noise_key, draw_key = jax.random.split(key)
     until = replace(process, schedule=Schedule(schedule.beta[:t], schedule.log_alpha_bar[:t]))

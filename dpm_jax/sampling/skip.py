@@ -28,6 +28,15 @@ class _Skipping:
         return self.step(inner, xt, kept[t - 1], c)
 
 
+def fewer(process: Process, steps: int) -> Process:
+    """The process of so many of its steps, evenly spread; all of them where ``steps`` is 0.
+
+    Raises:
+        ValueError: as ``kept``.
+    """
+    return only(process, kept(process.schedule.steps, steps)) if steps else process
+
+
 def kept(steps: int, wanted: int) -> Int[np.ndarray, " wanted"]:
     """``wanted`` of the steps t = 1..T, the first and the last among them, evenly spread.
 

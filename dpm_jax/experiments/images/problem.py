@@ -146,7 +146,7 @@ def _last_step(facts: Mapping[str, Any]) -> LastStep:
     if name not in ON_LEVELS:
         return LAST_STEPS[name]
     grid = levels.Grid(np.array(facts["lowest"], np.float32), facts["finest"], LEVELS)
-    return {"levels": levels.posterior, "binned": levels.binned}[name](grid)
+    return levels.LAST_STEPS[name](grid)
 
 
 def _beta_1(std: float) -> float:
