@@ -46,9 +46,12 @@ def drift(process: Process, t: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def schedules(
-    process: Process, roll: Roll, beta_1: float, knots: int | None
+    process: Process, roll: Roll, beta_1: float, *, knots: int | None = None
 ) -> dict[str, tuple[np.ndarray, float]]:
-    """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones."""
+    """β and its ceiling in bits, by name: this run's, the best possible, and the fixed ones.
+
+    ``knots`` are those of the run's schedule: they say where its learning started.
+    """
     steps, last = process.schedule.steps, process.last_step
     start = schedule.learned(steps, beta_1, knots=knots)
     families = {FIXED: schedule.fixed(steps), START: start}
@@ -100,7 +103,7 @@ def measure(
     beta = np.asarray(process.schedule.beta).tolist()
     found.numbers |= {"noise": roll.noise, "beta_1": beta_1, "beta": beta}
     found.samples = None if samples is None else samples[0]
-    compared = found.value("schedules", schedules, process, roll, beta_1, config.knots)
+    compared = found.value("schedules", schedules, process, roll, beta_1, knots=config.knots)
     found.add(
         "schedules",
         lambda named: {"ceiling_bits": {name: top for name, (_, top) in named.items()}},
