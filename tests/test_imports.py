@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
@@ -142,6 +143,27 @@ def test_the_core_needs_jax_and_numpy_alone(core):
     needs = {n.split(".")[0] for f in FILES if room(f) == core for n in imports(f)}
     shown = {"tqdm"} if core == "laws" else set()  # the best schedule takes its time
     assert needs - sys.stdlib_module_names <= {"dpm_jax", "jax", "numpy"} | shown
+
+
+def test_the_laboratory_needs_numpy_alone_and_no_other_room():
+    names = {n for f in FILES if room(f) == "laboratory" for n in imports(f)}
+    needs = {n.split(".")[0] for n in names}
+    assert needs - sys.stdlib_module_names == {"dpm_jax", "jaxtyping", "numpy"}
+    assert {n.split(".")[1] for n in names if n.startswith("dpm_jax.")} == {"laboratory"}
+
+
+def test_the_laboratory_starts_without_jax():
+    found = "import sys, dpm_jax.laboratory.account, dpm_jax.laboratory.markov; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", found], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "numpy" in modules
+    assert "jax" not in modules
+
+
+def test_only_what_draws_it_imports_the_laboratory():
+    users = {room(f) for f in FILES if any("dpm_jax.laboratory" in n for n in imports(f))}
+    assert users <= {"laboratory", "experiments"}
 
 
 def test_errors_need_the_standard_library_alone():
