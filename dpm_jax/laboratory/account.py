@@ -43,7 +43,7 @@ class Account(NamedTuple):
         return -self.data - self.end
 
     @property
-    def step_kl(self) -> Float[np.ndarray, " T-1"]:
+    def step_kl(self) -> Float[np.ndarray, " steps"]:
         """E KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)), t = 2..T: the terms of eq. 13."""
         return self.steps[1:] + self.reverse[1:] - self.lower
 

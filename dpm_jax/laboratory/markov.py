@@ -23,7 +23,7 @@ def contraction(
 
 def iterated(
     matrix: Float[np.ndarray, "n n"], start: Float[np.ndarray, " n"], count: int
-) -> Float[np.ndarray, "count+1 n"]:
+) -> Float[np.ndarray, "times n"]:
     """The laws after 0 to ``count`` steps (7.3 to 7.6)."""
     laws = [start]
     for _ in range(count):
@@ -71,7 +71,7 @@ def walk(
     start: Int[np.ndarray, " count"],
     steps: int,
     rng: np.random.Generator,
-) -> Int[np.ndarray, "steps+1 count"]:
+) -> Int[np.ndarray, "times count"]:
     """``count`` walkers: the numbers of their states after 0 to ``steps`` steps (Figure 7.1)."""
     below = np.cumsum(matrix, 0)[:-1]  # the last state is what is left
     places = [start]
