@@ -90,10 +90,17 @@ def test_the_exact_reverse_is_the_grids(mixture, schedule):
     check_draws(process, restored)
 
 
-@pytest.mark.parametrize("last_step", LAST_STEPS)
-@pytest.mark.parametrize("data", LAWS.values(), ids=LAWS)
-def test_the_best_normal_reverse_is_the_grids(data, schedule, last_step):
-    made, alphas = schedule
+@pytest.mark.parametrize(
+    ("name", "last_step"),
+    # One fast, the others when there is time: each makes thousands of draws.
+    [
+        pytest.param(name, last, marks=() if (name, last) == ("two", "fixed") else pytest.mark.slow)
+        for name in LAWS
+        for last in LAST_STEPS
+    ],
+)
+def test_the_best_normal_reverse_is_the_grids(name, schedule, last_step):
+    data, (made, alphas) = LAWS[name], schedule
     process, q = reverses.best(data, made, LAST_STEPS[last_step]), data.on(LINE)
     restored = chain.restored_by_best(LINE, q, alphas, LINE.prior, last_step)[0]
     terms = account(LINE, q, alphas, last_step)
