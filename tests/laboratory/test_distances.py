@@ -48,6 +48,13 @@ def test_small_distances_keep_their_digits():
         assert_allclose(kl(p, p + step), expected, rtol=20 * size)
 
 
+def test_rounding_makes_no_distance_negative():
+    stack = np.random.default_rng(0).dirichlet(np.ones(50), 200)
+    same = stack * (1 / 3) * 3
+    assert (kl(stack, same) >= 0).all()
+    assert (js(stack, same / same.sum(1, keepdims=True)) >= 0).all()
+
+
 def test_stacks_are_compared_law_by_law():
     stack = np.stack([law.normal(LINE, m) for m in (0.0, 0.5, 1.0)])
     found = distances(stack, LINE.prior)
