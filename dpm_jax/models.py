@@ -10,9 +10,13 @@ from functools import partial
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from dpm_jax import mixture
 from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.levels import LAST_STEPS, Grid
+from dpm_jax.mixture import Components
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
 from dpm_jax.networks.multiscale import MultiScale
+from dpm_jax.networks.neighbourhood import Neighbourhood
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.snr import SNRMLP
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
@@ -109,6 +113,32 @@ def gaussian_multiscale(
     )
     network = as_network(module, event_shape)
     return Model(gaussian.KERNEL, schedule, network, form, event_shape, last_step)
+
+
+def gaussian_neighbourhood(
+    event_shape: tuple[int, int, int],
+    schedule: ScheduleFamily,
+    *,
+    grid: Grid,
+    parts: Components,
+    side: int = 7,
+    dense: Sequence[int] = (512, 512),
+    dense_maps: int = 4,
+    upper: Sequence[int] = (64, 64),
+    bumps: int = 24,
+    last_step: LastStep | None = None,
+) -> Model:
+    """Small images [height, width, channels] of grey levels on ``grid``: a mixture per pixel.
+
+    The belief about x_0 is of ``parts``, and the last step, by default, the posterior over levels.
+    """
+    size = len(parts.weights)
+    look = partial(mixture.shares, grid, parts)
+    module = Neighbourhood(size, look, side, tuple(dense), dense_maps, tuple(upper), bumps)
+    network = as_network(module, event_shape, log_snr)
+    ending = last_step or LAST_STEPS["levels"](grid)
+    form = mixture.bridge(grid, parts)
+    return Model(gaussian.KERNEL, schedule, network, form, event_shape, ending)
 
 
 def binomial_mlp(

@@ -15,6 +15,7 @@ from dpm_jax.training.config import (
 )
 
 MOST_SCALES = 16  # of which the coarsest has a pixel for 2^30
+MOST_SIDE = 63  # pixels: of a neighbourhood
 MOST_MAPS = 1024  # numbers per pixel: the layer that makes them is of a size that XLA can count
 DDPM = ("epsilon", "x0", "v")  # reverse forms that take a variance
 LARGEST_SIDE = 8192  # pixels: no image is larger
@@ -37,13 +38,18 @@ class ImageConfig(RunConfig):
         reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65;
             "direct", the mean and the variance themselves; DDPM's "epsilon", "x0" or "v".
         variance: of DDPM's reverse: "beta", "beta_tilde" (the default), or learned "between" them.
-        convolutions: features of each multi-scale convolution; its kernels are 3×3.
+        network: "multiscale", the paper's; or "neighbourhood", which reads out a mixture over grey
+            levels for each pixel: small images of one size, of whole levels, on a CPU.
+        convolutions: of "multiscale", features of each convolution; its kernels are 3×3.
         scales: resolutions of each multi-scale convolution.
         dense: widths of the dense path; none for images of any size.
         dense_maps: numbers per pixel that the dense path ends in.
         upper: widths of the layers per pixel.
-        bumps: bump functions of t (eq. 62).
-        octaves: wavelengths at which the upper layers see a pixel, from one grey level upwards.
+        bumps: bump functions of t (eq. 62), or of the log-SNR.
+        side: of "neighbourhood", pixels along the square that is seen of a pixel's surroundings.
+        components: of its mixtures.
+        octaves: of "multiscale", wavelengths at which the upper layers see a pixel, from one grey
+            level upwards.
         precision: of activations; parameters, read-out and bound are float32.
         heldout_examples: how many held-out images are measured; 0 for all.
         times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
@@ -66,6 +72,7 @@ class ImageConfig(RunConfig):
     DRAWN: ClassVar[tuple[str, ...]] = ("samples", "parzen_samples")
     SIZES: ClassVar[tuple[str, ...]] = (
         *("batch_size", "convolutions", "dense", "dense_maps", "upper", "bumps", "octaves"),
+        *("side", "components"),
     )
 
     READS: ClassVar[tuple[str, ...]] = (*RunConfig.READS, "data_dir")
@@ -84,12 +91,15 @@ class ImageConfig(RunConfig):
     last_step: Literal["levels", "binned", "fixed"] | None = None
     reverse: Literal["bridge", "paper", "direct", "epsilon", "x0", "v"] = "bridge"
     variance: Literal["beta", "beta_tilde", "between"] | None = None
+    network: Literal["multiscale", "neighbourhood"] = "multiscale"
     convolutions: tuple[int, ...] = (24, 24, 24)
     scales: int = 4
     dense: tuple[int, ...] = ()
     dense_maps: int = 4
     upper: tuple[int, ...] = (48, 48)
     bumps: int = 10
+    side: int = 7
+    components: int = 10
     octaves: int = 9
     precision: Literal["float32", "bfloat16"] = "float32"
     samples: int = 64
@@ -116,6 +126,12 @@ class ImageConfig(RunConfig):
                 f"variance must be left out where reverse is not {', '.join(DDPM)}, "
                 f"got {self.variance}"
             )
+        require("side", self.side, at_least=1, at_most=MOST_SIDE)
+        require("components", self.components, at_least=2, at_most=MOST_MAPS)
+        if self.side % 2 == 0:
+            raise ValueError(f"side must be odd, got {self.side}")
+        if self.network == "neighbourhood":
+            self._check_neighbourhood()
         if not self.believes:
             for name, value in (("denoising", "entered"), ("objective", "simple")):
                 if getattr(self, name) == value:
@@ -130,6 +146,24 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
+
+    def _check_neighbourhood(self) -> None:
+        """What the one network asks of all else."""
+        allowed: dict[str, tuple[Any, ...]] = {
+            "reverse": ("bridge",),
+            "last_step": (None, "levels", "binned"),
+            "precision": ("float32",),
+        }
+        for name, values in allowed.items():
+            value = getattr(self, name)
+            if value not in values:
+                said = " or ".join(str(each) for each in values if each is not None)
+                raise ValueError(
+                    f"{name} must be {said} where network is neighbourhood, got {value}: "
+                    "--network multiscale takes the others"
+                )
+        if not self.dense:
+            raise ValueError("dense must have at least one width where network is neighbourhood")
 
 
 ConfigT = TypeVar("ConfigT", bound=ImageConfig)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dpm_jax.experiments.base import Experiment
 from dpm_jax.experiments.images.config import ImageConfig, presets
@@ -26,7 +27,10 @@ class Config(ImageConfig):
     """MNIST's flags."""
 
     workdir: Path = Path("runs/mnist")
-    steps: int = 7_000
+    network: Literal["multiscale", "neighbourhood"] = "neighbourhood"
+    steps: int = 3_000
+    upper: tuple[int, ...] = (64, 64)
+    bumps: int = 24
     convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
     dense: tuple[int, ...] = (512, 512)
@@ -34,6 +38,8 @@ class Config(ImageConfig):
 
 PRESETS = presets(
     Config(),
+    network="multiscale",
+    bumps=10,
     batch_size=512,
     times_per_batch=64,
     convolutions=(64, 64, 64, 64),

@@ -10,25 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments.base import Experiment, Problem, Units
 from dpm_jax.experiments.images.config import ConfigT, ImageConfig
+from dpm_jax.experiments.images.model import FIRST_NOISE, LEVELS, ON_LEVELS, build_model
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dpm_jax.data.dataset import Images
-    from dpm_jax.process import LastStep, Model
     from dpm_jax.scaling import Unit
-    from dpm_jax.schedule import ScheduleFamily
 
 KNOTS = 16  # of the learned schedule: about as many as steps are drawn for a batch
-FIRST_NOISE = {
-    # Standard deviation of x_1's noise in grey levels: what a posterior over levels cannot undo,
-    "levels": 0.15,
-    "binned": 0.15,
-    # and what the fixed last step blurs: a tenth of the dequantisation noise's.
-    "fixed": 0.1 / 12**0.5,
-}
-LEVELS = 256
-ON_LEVELS = ("levels", "binned")  # last steps of images that are not dequantised
 
 
 def problem(
@@ -55,6 +45,7 @@ def experiment(
     """
     import numpy as np
 
+    from dpm_jax import mixture
     from dpm_jax.data import patches
     from dpm_jax.data.dataset import digest
     from dpm_jax.experiments.images import measure, summary
@@ -89,6 +80,15 @@ def experiment(
     }
     if last_step in ON_LEVELS:
         facts["lowest"] = ((0.5 - data.scaling.mean) / data.scaling.scale).ravel().tolist()
+    if config.network == "neighbourhood":
+        if last_step not in ON_LEVELS:
+            raise ValueError(
+                "network must be multiscale for images of real numbers, got neighbourhood: "
+                "they have no grey levels"
+            )
+        counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
+        parts = mixture.components(counts, config.components, config.components // 2)
+        facts["components"] = {name: list(values) for name, values in parts._asdict().items()}
     beta_1 = _beta_1(FIRST_NOISE[last_step] * data.finest)
     beta_1 = beta_1 if config.beta_1 is None else config.beta_1
     family, inputs = schedule_family(
@@ -110,45 +110,6 @@ def experiment(
     )
 
 
-def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily) -> Model:
-    """Kernel, schedule, network and reverse form, for images of the size and grain of ``facts``."""
-    import jax.numpy as jnp
-
-    from dpm_jax import models, reverse
-
-    _check(facts)
-    height, width, channels = facts["event_shape"]
-    return models.gaussian_multiscale(
-        (height, width, channels),
-        schedule,
-        finest=facts["finest"],
-        convolutions=config.convolutions,
-        scales=config.scales,
-        dense=config.dense,
-        dense_maps=config.dense_maps,
-        upper=config.upper,
-        bumps=config.bumps,
-        octaves=config.octaves,
-        form=reverse.named(config.reverse, config.variance),
-        last_step=_last_step(facts),
-        dtype=jnp.dtype(config.precision),
-    )
-
-
-def _last_step(facts: Mapping[str, Any]) -> LastStep:
-    """The last step that the images allow; before there was a choice, it was fixed."""
-    import numpy as np
-
-    from dpm_jax import levels
-    from dpm_jax.process import LAST_STEPS
-
-    name = facts.get("last_step", "fixed")
-    if name not in ON_LEVELS:
-        return LAST_STEPS[name]
-    grid = levels.Grid(np.array(facts["lowest"], np.float32), facts["finest"], LEVELS)
-    return levels.LAST_STEPS[name](grid)
-
-
 def _beta_1(std: float) -> float:
     """The rate after which x_1/√ᾱ_1 has noise of this standard deviation."""
     return std**2 / (1 + std**2)
@@ -161,22 +122,6 @@ def _unit(last_step: str, shape: tuple[int, int, int]) -> Unit:
     if last_step in ON_LEVELS:
         return Unit("bits per dimension", -math.prod(shape))
     return Unit("bits per pixel", shape[0] * shape[1])
-
-
-def _check(facts: Mapping[str, Any]) -> None:
-    """Raise ValueError on facts that no images have: a person may have edited a saved run's."""
-    shape, finest, (low, high) = facts["event_shape"], facts["finest"], facts["range"]
-    if not all(isinstance(side, int) and side > 0 for side in shape) or shape[2:] not in ([1], [3]):
-        raise ValueError(f"event_shape must be height, width and 1 or 3 channels, got {shape}")
-    if not (0 < finest < math.inf and -math.inf < low < high < math.inf):
-        raise ValueError(f"finest must be positive and range rise, got {finest} and {[low, high]}")
-    last_step, lowest = facts.get("last_step", "fixed"), facts.get("lowest", [0.0])
-    if last_step not in FIRST_NOISE:
-        raise ValueError(f"last_step must be one of {', '.join(FIRST_NOISE)}, got {last_step!r}")
-    if last_step in ON_LEVELS and not (
-        len(lowest) == shape[2] and all(-math.inf < level < math.inf for level in lowest)
-    ):
-        raise ValueError(f"lowest must be a level for each of {shape[2]} channels, got {lowest}")
 
 
 def frames(

@@ -1,0 +1,123 @@
+"""The model of an image experiment: from flags, and what is known of the images, to its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dpm_jax.experiments.images.config import ImageConfig
+
+if TYPE_CHECKING:
+    from dpm_jax.levels import Grid
+    from dpm_jax.process import LastStep, Model
+    from dpm_jax.schedule import ScheduleFamily
+
+FIRST_NOISE = {
+    # Standard deviation of x_1's noise in grey levels: what a posterior over levels cannot undo,
+    "levels": 0.15,
+    "binned": 0.15,
+    # and what the fixed last step blurs: a tenth of the dequantisation noise's.
+    "fixed": 0.1 / 12**0.5,
+}
+LEVELS = 256
+ON_LEVELS = ("levels", "binned")  # last steps of images that are not dequantised
+
+
+def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily) -> Model:
+    """Kernel, schedule, network and reverse form, for images of the size and grain of ``facts``."""
+    _check(facts)
+    return NETWORKS[config.network](config, facts, schedule)
+
+
+def _multiscale(config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily) -> Model:
+    import jax.numpy as jnp
+
+    from dpm_jax import lattice, models, reverse
+
+    height, width, channels = facts["event_shape"]
+    form = reverse.named(config.reverse, config.variance)
+    if config.reverse == "bridge" and _on_levels(facts):
+        form = lattice.bridge(_grid(facts))
+    return models.gaussian_multiscale(
+        (height, width, channels),
+        schedule,
+        finest=facts["finest"],
+        convolutions=config.convolutions,
+        scales=config.scales,
+        dense=config.dense,
+        dense_maps=config.dense_maps,
+        upper=config.upper,
+        bumps=config.bumps,
+        octaves=config.octaves,
+        form=form,
+        last_step=_last_step(facts),
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+def _neighbourhood(
+    config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily
+) -> Model:
+    from dpm_jax import mixture, models
+
+    height, width, channels = facts["event_shape"]
+    named = facts.get("components")
+    if not (_on_levels(facts) and isinstance(named, dict)):
+        raise ValueError(f"components must be those of a mixture over grey levels, got {named!r}")
+    parts = mixture.Components(**{name: tuple(values) for name, values in named.items()})
+    mixture.check(parts, LEVELS)
+    return models.gaussian_neighbourhood(
+        (height, width, channels),
+        schedule,
+        grid=_grid(facts),
+        parts=parts,
+        side=config.side,
+        dense=config.dense,
+        dense_maps=config.dense_maps,
+        upper=config.upper,
+        bumps=config.bumps,
+        last_step=_last_step(facts),
+    )
+
+
+NETWORKS = {"multiscale": _multiscale, "neighbourhood": _neighbourhood}
+
+
+def _on_levels(facts: Mapping[str, Any]) -> bool:
+    """Before there was a choice, the last step was fixed."""
+    return facts.get("last_step", "fixed") in ON_LEVELS
+
+
+def _grid(facts: Mapping[str, Any]) -> Grid:
+    import numpy as np
+
+    from dpm_jax.levels import Grid
+
+    return Grid(np.array(facts["lowest"], np.float32), facts["finest"], LEVELS)
+
+
+def _last_step(facts: Mapping[str, Any]) -> LastStep:
+    """The last step that the images allow."""
+    from dpm_jax import levels
+    from dpm_jax.process import LAST_STEPS
+
+    if not _on_levels(facts):
+        return LAST_STEPS[facts.get("last_step", "fixed")]
+    return levels.LAST_STEPS[facts["last_step"]](_grid(facts))
+
+
+def _check(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError on facts that no images have: a person may have edited a saved run's."""
+    shape, finest, (low, high) = facts["event_shape"], facts["finest"], facts["range"]
+    if not all(isinstance(side, int) and side > 0 for side in shape) or shape[2:] not in ([1], [3]):
+        raise ValueError(f"event_shape must be height, width and 1 or 3 channels, got {shape}")
+    if not (0 < finest < math.inf and -math.inf < low < high < math.inf):
+        raise ValueError(f"finest must be positive and range rise, got {finest} and {[low, high]}")
+    last_step, lowest = facts.get("last_step", "fixed"), facts.get("lowest", [0.0])
+    if last_step not in FIRST_NOISE:
+        raise ValueError(f"last_step must be one of {', '.join(FIRST_NOISE)}, got {last_step!r}")
+    if last_step in ON_LEVELS and not (
+        len(lowest) == shape[2] and all(-math.inf < level < math.inf for level in lowest)
+    ):
+        raise ValueError(f"lowest must be a level for each of {shape[2]} channels, got {lowest}")

@@ -1,0 +1,153 @@
+"""Beliefs about x_0 that are mixtures: a few frequent grey levels, and normals over the range.
+
+A network that reads out what a pixel is likely to be, its own value apart, need not learn how
+x_t is to be read at every noise level: Bayes' rule does that, exactly. The read-out is the
+logarithms of the components' weights; the components are fixed, from a histogram of the data.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax.array_types import Array, Event, Float, ReadOut, Scalar
+from dpm_jax.kernels.base import Distribution, Kernel
+from dpm_jax.kernels.gaussian import LEAST_VARIANCE, Normal
+from dpm_jax.lattice import restrict
+from dpm_jax.levels import Grid
+from dpm_jax.reverse import Form
+from dpm_jax.schedule import Coefficients
+
+FREQUENT = 0.004
+"""Share of all pixels from which a grey level is a component of its own."""
+
+NOTHING = 1e-12
+"""Added to each normal: where none is left, any will do, and the gradient is finite."""
+
+
+class Components(NamedTuple):
+    """What the mixtures are of, in grey levels; saved with a model, so plain numbers.
+
+    Attributes:
+        atoms: levels of their own.
+        means: of the normals.
+        stds: of the normals.
+        weights: of atoms and normals, in this order, over all pixels: positive.
+    """
+
+    atoms: tuple[float, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
+def components(counts: np.ndarray, size: int, atoms: int) -> Components:
+    """``size`` components for a histogram of levels, ``atoms`` of them at most for single levels.
+
+    The normals lie at evenly spaced quantiles of the other levels, half a spacing wide where the
+    levels are evenly used.
+    """
+    share = counts / counts.sum()
+    order = np.argsort(-share, kind="stable")[:atoms]
+    own = order[share[order] > FREQUENT]
+    rest = share.copy()
+    rest[own] = 0.0
+    rest += 1e-6 / len(share)  # some normal must reach every level
+    number = size - len(own)
+    below = np.cumsum(rest) / rest.sum()
+    means = np.searchsorted(below, (np.arange(number) + 0.5) / number)
+    return Components(
+        tuple(map(float, own)),
+        tuple(map(float, means)),
+        (len(share) / (2 * number),) * number,
+        (*map(float, share[own]), *(float(rest.sum()) / number,) * number),
+    )
+
+
+class _Joint(NamedTuple):
+    """log w_m + log N(x_t; …) of all components [*event, m], and of x_0 the mean in each."""
+
+    log_weight: Array
+    mean: Array
+    variance: Array  # [m]: of the normals; nothing of an atom is left open
+
+
+def _joint(
+    grid: Grid, parts: Components, log_weights: Array, xt: Event, log_alpha_bar: Scalar
+) -> _Joint:
+    number = len(parts.atoms)
+    levels = jnp.asarray((*parts.atoms, *parts.means))
+    # Levels are counted from the lowest of each channel.
+    mean = jnp.asarray(grid.lowest)[..., None] + grid.width * levels
+    variance = jnp.asarray((*(0.0,) * number, *parts.stds)) ** 2 * grid.width**2
+    alpha_bar, noise = jnp.exp(log_alpha_bar), -jnp.expm1(log_alpha_bar)
+    total = alpha_bar * variance + noise
+    away = xt[..., None] - jnp.sqrt(alpha_bar) * mean
+    log_weight = log_weights - away**2 * (0.5 / total) - 0.5 * jnp.log(total)
+    posterior = mean + away * (jnp.sqrt(alpha_bar) * variance / total)
+    return _Joint(log_weight, posterior, variance * noise / total)
+
+
+def shares(
+    grid: Grid, parts: Components, xt: Event, log_alpha_bar: Scalar
+) -> tuple[Float[Array, "*event m"], Event]:
+    """What x_t says by itself: probability of every component, and E[x_0 | x_t], pixel by pixel."""
+    joint = _joint(grid, parts, jnp.log(jnp.asarray(parts.weights)), xt, log_alpha_bar)
+    weight = jnp.exp(joint.log_weight - joint.log_weight.max(-1, keepdims=True))
+    share = weight * (1 / weight.sum(-1, keepdims=True))
+    return share, (share * joint.mean).sum(-1)
+
+
+def belief(
+    grid: Grid, parts: Components, readout: ReadOut, xt: Event, log_alpha_bar: Scalar
+) -> Normal:
+    """Mean and variance of x_0 given x_t, for weights that exp(readout) multiplies.
+
+    The normals are many levels wide: so what remains of them at a noise of about a level is one
+    normal around x_t/√ᾱ_t, and this one is restricted to the grid.
+    """
+    number = len(parts.atoms)
+    log_weights = jnp.log(jnp.asarray(parts.weights)) + readout
+    log_weight, mean, variance = _joint(grid, parts, log_weights, xt, log_alpha_bar)
+    highest = jax.lax.stop_gradient(log_weight.max(-1))
+    weight = jnp.exp(log_weight - highest[..., None])
+    normals = weight[..., number:] + NOTHING
+    own, total = mean[..., number:], normals.sum(-1)
+    middle = (normals * own).sum(-1) / total
+    spread = (normals * (variance[number:] + (own - middle[..., None]) ** 2)).sum(-1) / total
+    log_mass, middle, spread = restrict(grid, Normal(middle, jnp.maximum(spread, LEAST_VARIANCE)))
+    total, atoms, levels = total * jnp.exp(log_mass), weight[..., :number], mean[..., :number]
+    share = 1 / (atoms.sum(-1) + total)
+    x0 = ((atoms * levels).sum(-1) + total * middle) * share
+    across = (atoms * (levels - x0[..., None]) ** 2).sum(-1) + total * (middle - x0) ** 2
+    return Normal(x0, jnp.maximum((across + total * spread) * share, LEAST_VARIANCE))
+
+
+def bridge(grid: Grid, parts: Components) -> Form:
+    """∫ belief(x_0) q(x_{t-1} | x_t, x_0) dx_0 for a normal of the mixture's mean and variance."""
+
+    def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
+        guess = belief(grid, parts, readout, xt, c.log_alpha_bar)
+        return kernel.bridge(guess, xt, c.beta, c.log_alpha_bar_prev)
+
+    return form
+
+
+def check(parts: Components, levels: int) -> None:
+    """Refuse components that are none.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    inside = all(0 <= level < levels for level in (*parts.atoms, *parts.means))
+    sizes = len(parts.means) == len(parts.stds) > 0 and len(parts.weights) == len(
+        parts.atoms
+    ) + len(parts.means)
+    positive = all(0 < value < math.inf for value in (*parts.stds, *parts.weights))
+    if not (inside and sizes and positive):
+        raise ValueError(
+            "components must be levels and normals between 0 and "
+            f"{levels - 1} with positive widths and weights, got {parts}"
+        )
