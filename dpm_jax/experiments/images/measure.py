@@ -13,8 +13,9 @@ from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import figures, parzen, report
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import figures as image_figures
-from dpm_jax.experiments.images import interpolation, restored, yardsticks
+from dpm_jax.experiments.images import grade, interpolation, restored, yardsticks
 from dpm_jax.experiments.images.config import ImageConfig
+from dpm_jax.experiments.images.grade import Lesson
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.process import Process
@@ -44,8 +45,10 @@ def keys(seed: int) -> Keys:
     return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 7))
 
 
-def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
-    """K and its baseline, samples, denoising and inpainting."""
+def measure(
+    config: ImageConfig, data: ImageData, lesson: Lesson | None, process: Process
+) -> Measurement:
+    """K and its baseline, samples and their grade, denoising and inpainting."""
     subject, key = Subject(process, data, config.seed), keys(config.seed)
     heldout, times = subject.heldout, _times(config, process)
     found = Measurement(
@@ -74,8 +77,15 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     found.extend("interpolation", interpolation.between, subject, key.interpolation)
     if not config.dense:  # a dense path fits one size of images only
         found.extend("hole", restored.fill_hole, subject, key.hole)
+    graded = None if drawn is None else drawn[0]
     if config.parzen_samples:
-        found.add("parzen", windows, subject, config.parzen_samples, key.windows)
+        sample_key, validation_key = jax.random.split(key.windows)
+        many = found.value("parzen", freely, subject, config.parzen_samples, sample_key)
+        found.add("parzen", windows, subject, many, validation_key)
+        graded = max((x for x in (graded, many) if x is not None), key=len, default=None)
+    if lesson is not None:
+        grader = found.value("grade", grade.learn, lesson, config.seed)
+        found.add("grade", grade.grade, subject, grader, graded)
     return found
 
 
@@ -151,14 +161,17 @@ def sample(subject: Subject, count: int, key: PRNGKey) -> dict[int, np.ndarray]:
     return states(process, count, key, keep, chunk=chunk, progress=True)
 
 
-def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
-    """The Parzen estimate of Table 2 from ``count`` samples, pixels in [0, 1]."""
-    sample_key, validation_key = jax.random.split(key)
+def freely(subject: Subject, count: int, key: PRNGKey) -> np.ndarray:
+    """Samples alone [count, *event]."""
     chunk = min(chunk_of(count), _chunk(subject.process, 1))
-    drawn = draw(subject.process, count, sample_key, chunk=chunk, progress=True)
+    return draw(subject.process, count, key, chunk=chunk, progress=True)
+
+
+def windows(subject: Subject, drawn: np.ndarray, key: PRNGKey) -> dict[str, Any]:
+    """The Parzen estimate of Table 2 from samples, pixels in [0, 1]."""
     dataset = subject.data.dataset
     validation = np.asarray(
-        jax.jit(dataset.batch, static_argnums=2)(dataset.train, validation_key, WINDOW_EXAMPLES)
+        jax.jit(dataset.batch, static_argnums=2)(dataset.train, key, WINDOW_EXAMPLES)
     )
     found = parzen.parzen(
         subject.grey(drawn),
@@ -168,7 +181,7 @@ def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
     )
     return {
         "parzen": {
-            "samples": count,
+            "samples": len(drawn),
             "width": found.width,
             **report.pair("bits", found.bits),
             **report.pair("nats", found.nats),
