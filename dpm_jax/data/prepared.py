@@ -8,9 +8,11 @@ import contextlib
 import importlib.util
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,6 +24,14 @@ from dpm_jax.data.image_files import decode
 from dpm_jax.errors import reason
 
 Name = Literal["mnist", "cifar10"]
+
+
+class Labels(NamedTuple):
+    """The class of every image of a dataset, counted from 0, int32 [n] each."""
+
+    train: np.ndarray
+    heldout: np.ndarray
+
 
 SHAPES: dict[Name, tuple[int, int, int]] = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 CHUNK = 1000  # records read at once, and between two moves of the progress bar
@@ -40,6 +50,18 @@ def load(name: Name, data_dir: Path | None) -> Images:
     with _quiet():
         builder = _prepared(name, data_dir)
         return Images(*(_read(builder, split, SHAPES[name], name) for split in ("train", "test")))
+
+
+def labels(name: Name, data_dir: Path | None) -> Labels:
+    """The classes of the images that ``load`` reads, in their order.
+
+    Raises:
+        ValueError: as ``load``.
+    """
+    with _quiet():
+        builder, like = _prepared(name, data_dir), np.empty((), np.int32)
+        of_split = partial(_each, value=itemgetter("label"), like=like, what="labels", name=name)
+        return Labels(*(of_split(builder, split) for split in ("train", "test")))
 
 
 def _prepared(name: Name, data_dir: Path | None) -> Any:
@@ -86,36 +108,54 @@ def _prepare(builder: Any, name: Name) -> None:
 
 def _read(builder: Any, split: str, shape: tuple[int, int, int], name: Name) -> np.ndarray:
     """The images of a split such as ``train`` or ``test[:100]``."""
-    import tensorflow_datasets as tfds
+
+    def pixels(record: Mapping[str, Any]) -> np.ndarray:
+        image = _decode(record["image"])
+        if image.shape != shape:
+            raise _WrongShapeError(image.shape)
+        return image
 
     try:
-        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-        pixels = np.empty((len(source), *shape), np.uint8)
-        with tqdm(
-            total=len(source), desc=f"{name} {split}", unit=" images", leave=False, disable=None
-        ) as bar:
-            for start in range(0, len(source), CHUNK):
-                part = pixels[start : start + CHUNK]
-                records = source.__getitems__(range(start, start + len(part)))
-                for row, record in zip(part, records, strict=True):
-                    image = _decode(record["image"])
-                    if image.shape != shape:
-                        raise _WrongShapeError(image.shape)
-                    row[...] = image
-                bar.update(len(part))
+        return _each(builder, split, name, "images", pixels, np.empty(shape, np.uint8))
     except _WrongShapeError as error:
         raise ValueError(
             f"{name} in {builder.data_dir} has images of shape {error.args[0]}, not {shape}: "
             "it is another dataset; give another --data-dir"
         ) from None
+
+
+def _each(
+    builder: Any,
+    split: str,
+    name: Name,
+    what: str,
+    value: Callable[[Mapping[str, Any]], Any],
+    like: np.ndarray,
+) -> np.ndarray:
+    """``value(record)`` of every record of a split, each an array ``like`` this one, as one."""
+    import tensorflow_datasets as tfds
+
+    try:
+        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        values = np.empty((len(source), *like.shape), like.dtype)
+        with tqdm(
+            total=len(source), desc=f"{name} {split}", unit=f" {what}", leave=False, disable=None
+        ) as bar:
+            for start in range(0, len(source), CHUNK):
+                part = range(start, min(start + CHUNK, len(source)))
+                for i, record in zip(part, source.__getitems__(part), strict=True):
+                    values[i] = value(record)
+                bar.update(len(part))
+    except _WrongShapeError:
+        raise
     except Exception as error:  # a missing split or file, a failed checksum, no image
         raise ValueError(
             f"{name} in {builder.data_dir} cannot be read ({reason(error)}); "
             "delete it to prepare it anew, or give another --data-dir"
         ) from None
-    if len(pixels) == 0:
-        raise ValueError(f"{name} in {builder.data_dir} has no {split} images")
-    return pixels
+    if len(values) == 0:
+        raise ValueError(f"{name} in {builder.data_dir} has no {split} {what}")
+    return values
 
 
 class _WrongShapeError(Exception):

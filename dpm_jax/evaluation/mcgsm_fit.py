@@ -5,19 +5,16 @@ because neighbouring pixels say much the same.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from tqdm.auto import tqdm
 
 from dpm_jax.array_types import Array, PRNGKey, Scalar
 from dpm_jax.data.dataset import Batch, Dataset
 from dpm_jax.evaluation.mcgsm import Layout, Mcgsm, Parameters, Seen, layout, log_density, look
 from dpm_jax.training.config import TrainConfig
-from dpm_jax.training.optimizer import make_optimizer
+from dpm_jax.training.minimise import minimise
 
 REACH = 2  # pixels to the left, above and to the right: 12 neighbours
 COMPONENTS = 8
@@ -30,7 +27,6 @@ PIXELS = 2**11  # in a batch
 BATCH_LIMIT = 2**22  # pixels of a batch's whole images
 RIDGE = 1e-3  # keeps flat images from a singular first guess
 SPREAD = 0.1  # of the first guesses of components about the linear predictor
-DISPATCH = 50  # steps in a call of the compiled program
 
 
 def fit(
@@ -62,21 +58,21 @@ def fit(
     Raises:
         ValueError: if ``steps`` < 1.
     """
-    optimizer = make_optimizer(TrainConfig(steps=steps, learning_rate=RATE, warmup_steps=WARMUP))
     start_key, data_key, step_key = jax.random.split(jax.random.key(seed), 3)
     height, width = dataset.heldout.shape[1:3]
     where = layout(height, width, reach)
     train = jnp.asarray(dataset.train)
     seen = jax.jit(partial(_drawn, where, dataset.batch))(train, data_key)
-    parameters = _initial(start_key, seen, where, finest, (components, scales, features))
-    state = parameters, optimizer.init(parameters)
-    train_steps = _train_steps(where, dataset.batch, optimizer.update, step_key)
-    with tqdm(total=steps, desc="MCGSM", disable=not progress, leave=False) as bar:
-        for first in range(0, steps, DISPATCH):
-            last = min(first + DISPATCH, steps)
-            state = jax.block_until_ready(train_steps(state, train, first, last))
-            bar.update(last - first)
-    return Mcgsm(where, state[0])
+    parameters = minimise(
+        partial(_loss, where, dataset.batch),
+        _initial(start_key, seen, where, finest, (components, scales, features)),
+        train,
+        TrainConfig(steps=steps, learning_rate=RATE, warmup_steps=WARMUP),
+        step_key,
+        label="MCGSM",
+        progress=progress,
+    )
+    return Mcgsm(where, parameters)
 
 
 def _drawn(layout: Layout, batch: Batch, train: Array, key: PRNGKey) -> Seen:
@@ -117,23 +113,8 @@ def _initial(
     )
 
 
-def _train_steps(
-    layout: Layout, batch: Batch, update: Callable[..., Any], key: PRNGKey
-) -> Callable[..., Any]:
-    """``train_steps(state, train, first, last)``: one program for all steps of that range."""
-
-    def loss(parameters: Parameters, train: Array, key: PRNGKey) -> Scalar:
-        seen = _drawn(layout, batch, train, key)
-        return -jax.vmap(partial(log_density, Mcgsm(layout, parameters)))(seen).mean()
-
-    @partial(jax.jit, donate_argnums=0)
-    def train_steps(state: Any, train: Array, first: Array, last: Array) -> Any:
-        def step(number: Array, state: Any) -> Any:
-            parameters, moments = state
-            gradient = jax.grad(loss)(parameters, train, jax.random.fold_in(key, number))
-            change, moments = update(gradient, moments, parameters)
-            return jax.tree.map(jnp.add, parameters, change), moments
-
-        return jax.lax.fori_loop(first, last, step, state)
-
-    return train_steps
+def _loss(
+    layout: Layout, batch: Batch, parameters: Parameters, train: Array, key: PRNGKey
+) -> Scalar:
+    seen = _drawn(layout, batch, train, key)
+    return -jax.vmap(partial(log_density, Mcgsm(layout, parameters)))(seen).mean()

@@ -23,6 +23,15 @@ def start(steps: int) -> MeanSquare:
     return jnp.ones(min(PARTS, steps - 1))
 
 
+def of_every_step(square: Float[Array, " steps"]) -> MeanSquare:
+    """What would be known if the mean squared loss of every step t = 2..T were."""
+    steps = len(square) + 1
+    parts = len(start(steps))
+    part = _part(jnp.arange(2, steps + 1), parts, steps)
+    many = jax.ops.segment_sum(jnp.ones_like(square), part, parts)
+    return jax.ops.segment_sum(square, part, parts) / many
+
+
 def probabilities(mean_square: MeanSquare, steps: int) -> Float[Array, " steps"]:
     """Of t = 2..T."""
     rms = jnp.sqrt(mean_square)[_part(jnp.arange(2, steps + 1), len(mean_square), steps)]

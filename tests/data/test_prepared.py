@@ -32,11 +32,11 @@ def field(number: int, body: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(body)) + body
 
 
-def example(image: bytes) -> bytes:
-    """A tf.train.Example with this image and label 3, by hand: protocol buffers are simple."""
+def example(image: bytes, label: int) -> bytes:
+    """A tf.train.Example with this image and label, by hand: protocol buffers are simple."""
     entries = {
         b"image": field(1, field(1, image)),  # a bytes_list
-        b"label": field(3, field(1, varint(3))),  # an int64_list
+        b"label": field(3, field(1, varint(label))),  # an int64_list
     }
     features = b"".join(field(1, field(1, key) + field(2, value)) for key, value in entries.items())
     return field(1, features)
@@ -50,8 +50,8 @@ def write(folder: Path, records: dict[str, list[bytes]], name="mnist", version="
     for split, images in records.items():
         file = where / f"{name}-{split}.array_record-00000-of-00001"
         writer = array_record.ArrayRecordWriter(str(file), "group_size:1")
-        for image in images:
-            writer.write(example(image))
+        for number, image in enumerate(images, 3):
+            writer.write(example(image, number))
         writer.close()
         size = str(sum(map(len, images)))
         splits.append({"name": split, "shardLengths": [str(len(images))], "numBytes": size})
@@ -100,6 +100,19 @@ def test_a_prepared_folder_is_read(tmp_path, monkeypatch, capfd, name):
     assert capfd.readouterr() == ("", "")
 
 
+def test_labels_come_in_the_order_of_the_images(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(prepared, "CHUNK", 3)
+    _, where = small(tmp_path)
+    labels = prepared.labels("mnist", tmp_path)
+    np.testing.assert_array_equal(labels.train, [3, 4, 5, 6])
+    np.testing.assert_array_equal(labels.heldout, [3, 4, 5])
+    assert labels.train.dtype == np.int32
+    assert capfd.readouterr() == ("", "")
+    truncate(where)
+    with pytest.raises(ValueError, match=r"^mnist in .* cannot be read \("):
+        prepared.labels("mnist", tmp_path)
+
+
 @needs_mnist
 def test_part_of_mnist():
     builder = prepared._prepared("mnist", PREPARED)
@@ -123,6 +136,12 @@ def test_all_of_mnist():
     # Known of the training set: 0.1307 and 0.3081 of 255.
     assert data.train.mean() == pytest.approx(33.3184, abs=1e-3)
     assert data.train.std() == pytest.approx(78.5675, abs=1e-3)
+    labels = prepared.labels("mnist", PREPARED)
+    # Known too: how many there are of each digit.
+    assert np.bincount(labels.heldout).tolist() == [
+        *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
+    ]
+    assert np.bincount(labels.train).min() == 5421
 
 
 @needs_cifar10

@@ -11,6 +11,7 @@ from dpm_jax.evaluation import baselines, mcgsm, mcgsm_fit
 from dpm_jax.evaluation.baselines import Moments
 from dpm_jax.evaluation.likelihood import estimate
 from dpm_jax.evaluation.mcgsm import Mcgsm, Parameters
+from dpm_jax.training import minimise
 
 conditionals = jax.jit(mcgsm.conditionals)
 
@@ -208,7 +209,7 @@ def test_a_seed_fits_one_model_however_its_steps_are_dispatched(monkeypatch):
     x = normal(0, 20, 4, 4, 1)
 
     def fitted(seed, dispatch):
-        monkeypatch.setattr(mcgsm_fit, "DISPATCH", dispatch)
+        monkeypatch.setattr(minimise, "DISPATCH", dispatch)
         sizes = {"components": 2, "scales": 2, "features": 2}
         return mcgsm_fit.fit(Dataset(x, x), steps=5, finest=0.1, seed=seed, **sizes).parameters
 

@@ -31,7 +31,7 @@ FLAGS = {
         IMAGES | {"train-examples": 50, "size": 8, "radius-max": 6.0, "mcgsm-steps": 4},
         NETWORK,
     ),
-    "mnist": (IMAGES, f"{NETWORK} --dense 4 --dense-maps 1"),
+    "mnist": (IMAGES | {"grade-steps": 5}, f"{NETWORK} --dense 4 --dense-maps 1"),
     "bark": (IMAGES | {"patch": 8}, NETWORK),
     "images": (IMAGES, NETWORK),
 }

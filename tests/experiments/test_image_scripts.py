@@ -26,7 +26,8 @@ OWED = """experiment train_examples heldout_examples K_bits K_bits_se K_bits_per
 K_bits_per_pixel_se K_eq14_bits_per_pixel L_null_bits_per_pixel K_minus_L_null_bits_per_pixel
 K_minus_L_null_bits_per_pixel_se bits_per_dimension bits_per_dimension_se gaussian_bits_per_pixel
 gaussian_bits_per_pixel_se K_minus_gaussian_bits_per_pixel_se scale beta_1 terms_bits_per_pixel
-codecs denoising inpainting samples steps train_seconds seed preset parameters device versions"""
+codecs denoising inpainting log_snr estimator_sd samples steps train_seconds seed
+preset parameters device versions"""
 
 
 def picture(path: Path, height: int, width: int, channels: int = 1, seed: int = 0) -> None:
@@ -56,7 +57,7 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
     result = result_of(run)
     assert {p.name for p in (run / "figures").iterdir()} == {
         *("samples.png", "states.png", "schedules.png", "denoising.png", "inpainting.png"),
-        *("training.png", "interpolation.png"),
+        *("training.png", "interpolation.png", "log_snr.png"),
     }
     assert len(list(cache.iterdir())) == 2
     assert (result["codecs"]["images"], result["mcgsm_steps"]) == (20, 4)
@@ -78,10 +79,13 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
     assert "scales is 3, but the run in" in err
     # More of it can be measured than before, and beside it.
     more = [*again, "--times-per-example", "2", "--parzen-samples", "30", "--mcgsm-steps", "0"]
+    more += ["--fewer-steps", "4", "2"]
     code, _, err = dead_leaves.finish(dead_leaves.start(more))
     assert (code, err) == (0, "")
     assert result_of(run / "evaluation" / "2")["parzen"]["samples"] == 30
-    assert "parzen" not in result_of(run / "evaluation" / "1")
+    assert result_of(run / "evaluation" / "2")["fewer_steps"]["steps"] == [2, 4, 6]
+    assert (run / "evaluation" / "2" / "figures" / "steps.png").exists()
+    assert not {"parzen", "fewer_steps", "grade"} & result_of(run / "evaluation" / "1").keys()
     assert "mcgsm_bits_per_pixel" not in result_of(run / "evaluation" / "2")
 
 
@@ -168,6 +172,9 @@ def test_real_mnist(mnist, tmp_path):
     result = result_of(tmp_path / "run")
     assert result["train_examples"] == 60_000
     assert result["scale"] == pytest.approx(78.568, abs=1e-3)
+    assert result["grade"]["test_images"] == 10_000
+    assert result["grade"]["test_accuracy"] > 0.1
+    assert result["grade"]["of_samples"]["images"] == 5
     # The full-covariance Gaussian of all training images: -2.06 + 3.07 bits per pixel.
     se = result["gaussian_minus_L_null_bits_per_pixel_se"]
     assert abs(result["gaussian_minus_L_null_bits_per_pixel"] - 3.070) < 5 * se
@@ -225,6 +232,9 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--times-per-example 1000 --timesteps 1000", "times_per_example must be less than timest"),
         ("--sample-steps 1001", "sample_steps must be 0 for all, or lie in 2 to timesteps, "),
         ("--sample-steps 5 --reverse paper", "sample_steps must be 0 where reverse is paper"),
+        ("--fewer-steps 5 1001", "fewer_steps must be at most "),
+        ("--fewer-steps 5 1", "fewer_steps must be at least 2, got 1"),
+        ("--fewer-steps 5 --reverse paper", "fewer_steps must be left out where reverse is paper"),
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
         ("--mcgsm-steps -1", "mcgsm_steps must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),

@@ -55,6 +55,8 @@ class ImageConfig(RunConfig):
         times_per_example: diffusion steps drawn for each in the bound, stratified; 0 for all.
         parzen_samples: samples for the Parzen estimate of the paper's Table 2; 0 for none.
         mcgsm_steps: steps of fitting an MCGSM, of Theis et al. 2012, to compare with; 0 for none.
+        fewer_steps: numbers of the steps, at each of which K and the samples are measured too, and
+            a figure drawn; none by default.
         denoising: "entered" takes the noisy image for the state of the chain that it is;
             "constant" multiplies by r(x_0) at every t, as in the paper, "observed" by what y says
             of x_t. By default entered, or constant where reverse is paper or direct.
@@ -66,6 +68,7 @@ class ImageConfig(RunConfig):
         "times_per_example",
         "parzen_samples",
         "mcgsm_steps",
+        "fewer_steps",
         "denoising",
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
@@ -107,6 +110,7 @@ class ImageConfig(RunConfig):
     times_per_example: int = 16
     parzen_samples: int = 0
     mcgsm_steps: int = 0
+    fewer_steps: tuple[int, ...] = ()
     denoising: Literal["entered", "constant", "observed"] | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +124,9 @@ class ImageConfig(RunConfig):
             require(name, getattr(self, name), at_least=0)
         for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
             require_layers(name, getattr(self, name), at_least=least)
+        for asked in self.fewer_steps:
+            most = self.sample_steps or self.timesteps
+            require("fewer_steps", asked, at_least=2, at_most=most)
         require_beta_1(self.beta_1)
         if self.variance is not None and self.reverse not in DDPM:
             raise ValueError(
@@ -133,6 +140,11 @@ class ImageConfig(RunConfig):
         if self.network == "neighbourhood":
             self._check_neighbourhood()
         if not self.believes:
+            if self.fewer_steps:
+                raise ValueError(
+                    f"fewer_steps must be left out where reverse is {self.reverse}: "
+                    "a longer step needs a belief about x_0"
+                )
             for name, value in (("denoising", "entered"), ("objective", "simple")):
                 if getattr(self, name) == value:
                     raise ValueError(

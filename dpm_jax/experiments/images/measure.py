@@ -1,26 +1,33 @@
 """From a trained process of images to the numbers and pictures that its experiment leaves."""
 
-import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dpm_jax import scaling
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import figures, parzen, report
-from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
+from dpm_jax.evaluation.likelihood import evaluate
+from dpm_jax.experiments.images import (
+    bounds,
+    by_step,
+    fewer,
+    grade,
+    interpolation,
+    restored,
+    yardsticks,
+)
 from dpm_jax.experiments.images import figures as image_figures
-from dpm_jax.experiments.images import interpolation, restored, yardsticks
 from dpm_jax.experiments.images.config import ImageConfig
+from dpm_jax.experiments.images.grade import Lesson
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.process import Process
-from dpm_jax.sampling.draw import chunk_of, draw, states
+from dpm_jax.sampling.draw import chunk_of, states
 
-AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
 PICTURED = 400  # samples in the figure of them
 STATES = 6  # steps t of the figure of states
 WINDOW_EXAMPLES = 1_000  # validation images for the width of the Parzen windows
@@ -37,15 +44,18 @@ class Keys(NamedTuple):
     hole: PRNGKey
     windows: PRNGKey
     interpolation: PRNGKey
+    steps: PRNGKey
 
 
 def keys(seed: int) -> Keys:
     """The keys of a seed."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 7))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 8))
 
 
-def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
-    """K and its baseline, samples, denoising and inpainting."""
+def measure(
+    config: ImageConfig, data: ImageData, lesson: Lesson | None, process: Process
+) -> Measurement:
+    """K and its baseline, samples and their grade, denoising and inpainting."""
     subject, key = Subject(process, data, config.seed), keys(config.seed)
     heldout, times = subject.heldout, _times(config, process)
     found = Measurement(
@@ -56,12 +66,14 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
             "samples": config.samples,
         }
     )
-    chunk = _chunk(process, times)
+    chunk = bounds.chunk_of_images(process, times)
     likelihood = found.value(
         "likelihood", evaluate, process, heldout, key.bound, times=times, chunk=chunk
     )
-    likelihood = found.value("likelihood", density, subject, likelihood)
-    likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
+    likelihood = found.value("likelihood", bounds.density, subject, likelihood)
+    likelihood = (
+        likelihood if found.add("likelihood", bounds.numbers, subject, likelihood) else None
+    )
     moments = yardsticks.compare(found, config, subject, likelihood)
     form = config.denoising or ("entered" if config.believes else "constant")
     found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
@@ -74,8 +86,23 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     found.extend("interpolation", interpolation.between, subject, key.interpolation)
     if not config.dense:  # a dense path fits one size of images only
         found.extend("hole", restored.fill_hole, subject, key.hole)
+    graded = None if drawn is None else drawn[0]
     if config.parzen_samples:
-        found.add("parzen", windows, subject, config.parzen_samples, key.windows)
+        sample_key, validation_key = jax.random.split(key.windows)
+        many = found.value("parzen", bounds.freely, subject, config.parzen_samples, sample_key)
+        found.add("parzen", windows, subject, many, validation_key)
+        graded = max((x for x in (graded, many) if x is not None), key=len, default=None)
+    grader = None
+    if lesson is not None:
+        grader = found.value("grade", grade.learn, lesson, config.seed)
+        found.add("grade", grade.grade, subject, grader, graded)
+    found.extend("steps", by_step.profile, subject, times, key.steps)
+    if config.fewer_steps:
+        across = partial(fewer.across, grader=grader)
+        keys_of = (key.bound, key.samples)
+        found.extend(
+            "fewer steps", across, subject, config.fewer_steps, times, likelihood, drawn, keys_of
+        )
     return found
 
 
@@ -106,59 +133,20 @@ def watch(config: ImageConfig, data: ImageData, process: Process) -> float:
     return float(evaluate(process, few, key, times=times, progress=False).K.mean())
 
 
-def density(subject: Subject, likelihood: Likelihood) -> Likelihood:
-    """The bound as one on the log-density of the scaled data, whatever the last step ends in.
-
-    The probability of a grey level, spread evenly over its width, is such a density: log₂(scale)
-    bits more for each component.
-    """
-    if subject.continuous:
-        return likelihood
-    bits = math.log2(subject.data.scaling.scale) * math.prod(subject.heldout.shape[1:])
-    terms = likelihood.terms | {"last_step": likelihood.terms["last_step"] + bits}
-    return likelihood._replace(K=likelihood.K + bits, terms=terms)
-
-
-def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
-    """K in all its units, and above L_null."""
-    shape, units = subject.heldout.shape[1:], subject.data.scaling
-    pixels, dimensions = shape[0] * shape[1], math.prod(shape)
-    K, null = likelihood.K, likelihood.null
-    code = scaling.bits_per_dimension(units, K, dimensions)
-    return {
-        "image_shape": list(shape),
-        "scale": units.scale,
-        **report.pair("K_bits", estimate(K)),
-        **report.pair("K_bits_per_pixel", estimate(K / pixels)),
-        "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
-        "L_null_bits_per_pixel": float(null.mean() / pixels),
-        **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
-        **report.pair(yardsticks.per_dimension(subject.data), estimate(code)),
-        "terms_bits_per_pixel": {
-            "step_kl": float(likelihood.step_kl.sum() / pixels),
-            **{name: value / pixels for name, value in likelihood.terms.items()},
-        },
-        "beta_1": float(subject.process.schedule.beta[0]),
-    }
-
-
 def sample(subject: Subject, count: int, key: PRNGKey) -> dict[int, np.ndarray]:
     """Samples and their states at several t, [count, *event] each."""
     process = subject.process
     steps = process.schedule.steps
     keep = sorted({round(steps * i / (STATES - 1)) for i in range(STATES)}, reverse=True)
-    chunk = min(chunk_of(count), _chunk(process, 1))
+    chunk = min(chunk_of(count), bounds.chunk_of_images(process, 1))
     return states(process, count, key, keep, chunk=chunk, progress=True)
 
 
-def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
-    """The Parzen estimate of Table 2 from ``count`` samples, pixels in [0, 1]."""
-    sample_key, validation_key = jax.random.split(key)
-    chunk = min(chunk_of(count), _chunk(subject.process, 1))
-    drawn = draw(subject.process, count, sample_key, chunk=chunk, progress=True)
+def windows(subject: Subject, drawn: np.ndarray, key: PRNGKey) -> dict[str, Any]:
+    """The Parzen estimate of Table 2 from samples, pixels in [0, 1]."""
     dataset = subject.data.dataset
     validation = np.asarray(
-        jax.jit(dataset.batch, static_argnums=2)(dataset.train, validation_key, WINDOW_EXAMPLES)
+        jax.jit(dataset.batch, static_argnums=2)(dataset.train, key, WINDOW_EXAMPLES)
     )
     found = parzen.parzen(
         subject.grey(drawn),
@@ -168,13 +156,9 @@ def windows(subject: Subject, count: int, key: PRNGKey) -> dict[str, Any]:
     )
     return {
         "parzen": {
-            "samples": count,
+            "samples": len(drawn),
             "width": found.width,
             **report.pair("bits", found.bits),
             **report.pair("nats", found.nats),
         }
     }
-
-
-def _chunk(process: Process, times: int) -> int:
-    return max(1, AT_ONCE // (min(times, 16) * math.prod(process.event_shape)))

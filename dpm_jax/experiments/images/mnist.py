@@ -1,7 +1,8 @@
 """MNIST (paper, §3.2, Figure App.1 and Table 2): 28×28 digits.
 
 Trains a Gaussian diffusion of T = 1000 steps on the network of App. D.2 with its dense path, and
-reports K in bits per pixel and in bits per dimension of the 8-bit images, on the test set.
+reports K in bits per pixel and in bits per dimension of the 8-bit images, on the test set. Samples
+are graded by a classifier of digits that is trained at the end (--grade-steps).
 
 --data-dir is a folder of TensorFlow Datasets that holds "mnist"; by default ~/tensorflow_datasets.
 Where it is not prepared yet, it is downloaded (needs the extra: pip install 'dpm_jax[prepare]').
@@ -14,17 +15,26 @@ Parzen estimate from 10,000 samples. The default is "cpu" where there is no acce
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dpm_jax.experiments.base import Experiment
 from dpm_jax.experiments.images.config import ImageConfig, presets
 from dpm_jax.experiments.images.problem import experiment, problem
+from dpm_jax.training.config import require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ImageConfig):
-    """MNIST's flags."""
+    """MNIST's flags.
+
+    Attributes:
+        grade_steps: steps of training a classifier of digits, by which samples are graded; 0 for
+            none.
+    """
+
+    EVALUATION: ClassVar[tuple[str, ...]] = (*ImageConfig.EVALUATION, "grade_steps")
 
     workdir: Path = Path("runs/mnist")
     network: Literal["multiscale", "neighbourhood"] = "neighbourhood"
@@ -34,6 +44,12 @@ class Config(ImageConfig):
     convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
     dense: tuple[int, ...] = (512, 512)
+    grade_steps: int = 3_000
+
+    def __post_init__(self) -> None:
+        """Check what only digits have."""
+        super().__post_init__()
+        require("grade_steps", self.grade_steps, at_least=0)
 
 
 PRESETS = presets(
@@ -54,9 +70,12 @@ PRESETS = presets(
 def build(config: Config) -> Experiment:
     """The experiment that ``config`` describes; raises ValueError on a bad value."""
     from dpm_jax.data import prepared
+    from dpm_jax.experiments.images.grade import Lesson
 
     images = prepared.load("mnist", config.data_dir)
-    return experiment(config, images, flag="data_dir")
+    labels = partial(prepared.labels, "mnist", config.data_dir)
+    lesson = Lesson(images, labels, config.grade_steps) if config.grade_steps else None
+    return experiment(config, images, flag="data_dir", lesson=lesson)
 
 
 PROBLEM = problem("mnist", __doc__, PRESETS, build)

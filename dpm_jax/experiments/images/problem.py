@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dpm_jax.data.dataset import Images
+    from dpm_jax.experiments.images.grade import Lesson
     from dpm_jax.scaling import Unit
 
 KNOTS = 16  # of the learned schedule: about as many as steps are drawn for a batch
@@ -35,10 +36,12 @@ def experiment(
     flag: str | None = None,
     variant: str = "",
     patch: int | None = None,
+    lesson: Lesson | None = None,
 ) -> Experiment:
     """An experiment on images, or on square patches of them.
 
-    ``flag`` is the one that says where they were read; None where a seed has made them.
+    ``flag`` is the one that says where they were read; None where a seed has made them. Samples are
+    graded where there is a ``lesson``: images that have labels.
 
     Raises:
         ValueError: on a bad value.
@@ -104,7 +107,7 @@ def experiment(
         units=Units(data.scaling, data.grain),
         unit=_unit(last_step, (height, width, channels)),
         facts=facts,
-        measure=partial(measure.measure, config, data),
+        measure=partial(measure.measure, config, data, lesson),
         watch=partial(measure.watch, config, data),
         summary=summary.summary,
     )

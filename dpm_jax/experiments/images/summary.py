@@ -36,6 +36,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         *([f"  no Gaussian: {missing}"] if missing else []),
         *_codecs(result.get("codecs")),
         *_denoising(result.get("denoising")),
+        *_grade(result.get("grade")),
         "",
         report.effort(result),
         "",
@@ -54,6 +55,18 @@ def _codecs(said: Mapping[str, Any] | None) -> list[str]:
         f"  {said['sheet_images']:,} images on one sheet: "
         f"PNG {said['png_sheet_bits_per_dimension']:.4f}, "
         f"lossless WebP {said['webp_sheet_bits_per_dimension']:.4f}",
+    ]
+
+
+def _grade(said: Mapping[str, Any] | None) -> list[str]:
+    if said is None:  # most images have no labels
+        return []
+    drawn, real = said["of_samples"], said["of_test_images"]
+    return [
+        f"a classifier that is right on {said['test_accuracy']:.1%} of test images is sure of "
+        f"{drawn['sure']:.1%} ± {drawn['sure_se']:.1%} of {drawn['images']:,} samples "
+        f"(of test images {real['sure']:.1%}); entropy of their classes, bits: "
+        f"{drawn['class_entropy_bits']:.2f} ({real['class_entropy_bits']:.2f})",
     ]
 
 

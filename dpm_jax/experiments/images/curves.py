@@ -1,0 +1,69 @@
+"""Curves of a trained model of images: bits along the log-SNR, and quality against cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dpm_jax.array_types import Float
+from dpm_jax.evaluation.figures import BLUE, GREEN, VERMILION, WIDTH, Drawing, label_axes
+from dpm_jax.evaluation.likelihood import estimate
+
+
+def log_snr(edges: Float[np.ndarray, " edges"], parts: Float[np.ndarray, "n bins"]) -> Drawing:
+    """Bits per dimension for each nat of log-SNR, and their sum from the data down to the noise.
+
+    Args:
+        edges: of the ranges, falling, nats.
+        parts: what each range costs every image, bits per dimension.
+    """
+    each, width = parts.mean(0), edges[:-1] - edges[1:]
+    total = estimate(parts.sum(1))
+    figure = Drawing(figsize=(WIDTH, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.stairs(each / width, edges, fill=True, color=BLUE, alpha=0.7)
+    said = f"steps 2..T cost {total.mean:.3f} ± {total.se:.3f} bits per dimension"
+    axes.set_title(f"{said}, {len(parts)} held-out images", fontsize=11)
+    label_axes(
+        axes,
+        "log-SNR (nats): from the data to the noise",
+        "bits per dimension per nat",
+        colour=BLUE,
+    )
+    axes.invert_xaxis()
+    axes.set_ylim(bottom=0)
+    running = axes.twinx()
+    running.plot(edges, np.append(0.0, each.cumsum()), color=VERMILION)
+    running.set_ylim(bottom=0)
+    running.set_ylabel("sum from the data, bits per dimension", color=VERMILION)
+    running.spines["top"].set_visible(False)
+    return figure
+
+
+def fewer_steps(found: Mapping[str, Any], unit: str) -> Drawing:
+    """What a model costs and how good its samples are, by how many steps are taken.
+
+    Args:
+        found: "steps", lists of the same length under ``unit`` and, where samples are graded, under
+            "sure", each with its standard errors under the same name and "_se".
+        unit: of the bound.
+    """
+    graded = "sure" in found
+    figure = Drawing(figsize=(WIDTH, 6.0 if graded else 3.8), layout="constrained")
+    rows = np.atleast_1d(figure.subplots(1 + graded, 1, sharex=True))
+    steps = found["steps"]
+    for axes, name, colour, scale in zip(
+        rows, (unit, "sure"), (BLUE, GREEN), (1, 100), strict=False
+    ):
+        values, errors = (scale * np.array(found[key]) for key in (name, f"{name}_se"))
+        axes.errorbar(steps, values, 2 * errors, fmt="o-", color=colour, capsize=3, lw=1.2, ms=5)
+    label_axes(rows[0], "", unit.replace("_", " "))
+    rows[0].set_title("the same model in fewer steps, ±2 s.e.", fontsize=11)
+    if graded:
+        label_axes(rows[1], "", "samples that a classifier\nis sure of (%)")
+        rows[1].set_ylim(0, 105)
+    rows[-1].set_xlabel("steps taken")
+    rows[-1].set_xscale("log")
+    rows[-1].set_xticks(steps, [f"{t:,}" for t in steps])
+    rows[-1].minorticks_off()
+    return figure

@@ -1,0 +1,77 @@
+"""One trained model in fewer of its steps: the bound, and the grade of its samples."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dpm_jax import scaling
+from dpm_jax.array_types import Float, PRNGKey
+from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
+from dpm_jax.experiments.images import bounds, curves, grade, yardsticks
+from dpm_jax.experiments.images.grade import Grader
+from dpm_jax.experiments.images.restored import Subject
+from dpm_jax.experiments.measurement import Found
+from dpm_jax.sampling import skip
+
+
+def across(
+    subject: Subject,
+    counts: Sequence[int],
+    times: int,
+    likelihood: Likelihood,
+    drawn: dict[int, np.ndarray],
+    keys: tuple[PRNGKey, PRNGKey],
+    grader: Grader | None = None,
+) -> Found:
+    """K on evenly spread steps, so many of them, and on all, which are measured already.
+
+    Each is the true bound of its own chain, on the same held-out images.
+
+    Args:
+        subject: the process of all steps.
+        counts: numbers of steps.
+        times: steps drawn for each image in the bound, where there are as many.
+        likelihood: of all steps.
+        drawn: samples by t, in all steps.
+        keys: of the bound and of samples.
+        grader: of samples.
+    """
+    every = subject.process.schedule.steps
+    code, samples = [_code(subject, likelihood)], [drawn[0]]
+    fewer = sorted(set(counts) - {every}, reverse=True)
+    for count in fewer:
+        few = subject._replace(process=skip.fewer(subject.process, count))
+        code.append(_code(few, _bound(few, min(times, count - 1), keys[0])))
+        samples.append(bounds.freely(few, len(drawn[0]), keys[1]) if grader else drawn[0][:0])
+    steps, code, samples = [every, *fewer][::-1], code[::-1], samples[::-1]
+    unit = yardsticks.per_dimension(subject.data)
+    found: dict[str, Any] = {
+        "steps": steps,
+        **_pairs(unit, code),
+        **_pairs(f"more_than_all_{unit}", [c - code[-1] for c in code]),
+    }
+    graded = [grade.of_samples(subject, grader, x) for x in samples] if grader else []
+    if graded:
+        found |= {"samples": len(drawn[0])}
+        for name in ("sure", "class_entropy_bits"):
+            found |= {key: [g[key] for g in graded] for key in (name, f"{name}_se")}
+    figure = curves.fewer_steps(found, unit)
+    return {"fewer_steps": found}, {"steps": figure}
+
+
+def _bound(subject: Subject, times: int, key: PRNGKey) -> Likelihood:
+    chunk = bounds.chunk_of_images(subject.process, times)
+    whole = evaluate(subject.process, subject.heldout, key, times=times, chunk=chunk)
+    return bounds.density(subject, whole)
+
+
+def _code(subject: Subject, likelihood: Likelihood) -> Float[np.ndarray, " n"]:
+    """Bits per dimension of every image as stored."""
+    dimensions = subject.heldout[0].size
+    return scaling.bits_per_dimension(subject.data.scaling, likelihood.K, dimensions)
+
+
+def _pairs(name: str, values: Sequence[np.ndarray]) -> dict[str, list[float]]:
+    found = [estimate(v) for v in values]
+    return {name: [f.mean for f in found], f"{name}_se": [f.se for f in found]}

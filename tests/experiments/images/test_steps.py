@@ -1,0 +1,85 @@
+"""A model's bits along its steps, and in fewer of them, of one that is untrained."""
+
+import numpy as np
+import pytest
+from untrained import untrained_images
+
+from dpm_jax.data import image_files, patches, split
+from dpm_jax.evaluation import step_costs
+from dpm_jax.evaluation.classifier import Layer
+from dpm_jax.evaluation.figures import pixels
+from dpm_jax.evaluation.likelihood import estimate, evaluate
+from dpm_jax.experiments import saved_run
+from dpm_jax.experiments.images import bounds, by_step, fewer, measure
+from dpm_jax.experiments.images.grade import Grader
+from dpm_jax.experiments.images.restored import Subject
+from dpm_jax.sampling import skip
+
+KEYS = measure.keys(0)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory):
+    place = tmp_path_factory.mktemp("run")
+    run = saved_run.load(untrained_images(place))
+    images = split.split(image_files.read(place / "mine.npy"))
+    return Subject(run.process, patches.prepare(images, None, seed=0, dequantise=False))
+
+
+def whole(subject):
+    K = evaluate(subject.process, subject.heldout, KEYS.bound, progress=False)
+    return bounds.density(subject, K)
+
+
+def test_the_bars_of_the_log_snr_sum_to_what_the_steps_cost(subject):
+    found, drawn = by_step.profile(subject, 3, KEYS.steps)
+    where = found["log_snr"]
+    assert len(where["edges"]) == len(where["bits_per_dimension"]) + 1
+    costs = step_costs.step_costs(subject.process, subject.heldout, KEYS.steps)
+    total = costs.sum(1).mean() / subject.heldout[0].size
+    assert sum(where["bits_per_dimension"]) == pytest.approx(total)
+    assert pixels(drawn["log_snr"]).shape[1] == 960
+
+
+def test_importance_spreads_less_than_uniform_where_costs_differ_and_as_much_where_not():
+    cost = np.repeat([[1.0, 8.0]], 20, axis=1)  # two halves of 40 steps, for each of 50 examples
+    found = by_step.spread(np.repeat(np.sort(cost), 50, axis=0), draws=4)
+    # By hand: p = 0.9 · (1, 8)/180 + 0.1/40.
+    p = np.repeat(0.9 * np.array([1.0, 8.0]) / 180 + 0.1 / 40, 20)
+    costs, total = np.sort(cost)[0], 180.0
+    assert found["uniform_bits"] == pytest.approx(np.sqrt(40 * (costs**2).sum() - total**2))
+    assert found["importance_bits"] == pytest.approx(np.sqrt((costs**2 / p).sum() - total**2))
+    assert found["stratified_bits"] == pytest.approx(0, abs=1e-4)  # two of each half
+    assert found["uniform_bits_se"] == pytest.approx(0, abs=1e-4)
+    flat = by_step.spread(np.ones((5, 40)), draws=1)
+    assert flat["uniform_bits"] == pytest.approx(0, abs=1e-4)
+
+
+def test_fewer_steps_are_measured_as_processes_of_these_steps(subject):
+    like = whole(subject)
+    # Sure of class 0 where an image is dark, of 1 where it is bright.
+    dimensions = subject.heldout[0].size
+    weight = np.repeat([[-9.0, 9.0]], dimensions, axis=0).astype(np.float32)
+    offset = np.array([4.5, -4.5], np.float32) * dimensions
+    grader = Grader((Layer(weight, offset),), subject.heldout, np.ones(2, bool), 1)
+    drawn = measure.sample(subject, 6, KEYS.samples)
+    found, figure = fewer.across(
+        subject, (3, 2, 3), 4, like, drawn, (KEYS.bound, KEYS.samples), grader
+    )
+    found = found["fewer_steps"]
+    assert found["steps"] == [2, 3, 5]
+    for i, steps in enumerate(found["steps"]):
+        few = subject._replace(process=skip.fewer(subject.process, steps))
+        expected = estimate(bounds.numbers(few, whole(few))["bits_per_dimension"] + np.zeros(2))
+        # All steps are summed here, once each; only the noise may differ.
+        assert found["bits_per_dimension"][i] == pytest.approx(expected.mean, rel=0.02)
+    assert found["more_than_all_bits_per_dimension"][-1] == 0
+    assert found["more_than_all_bits_per_dimension_se"][-1] == 0
+    gap = found["bits_per_dimension"][0] - found["bits_per_dimension"][-1]
+    assert found["more_than_all_bits_per_dimension"][0] == pytest.approx(gap)
+    assert len(found["sure"]) == len(found["class_entropy_bits_se"]) == 3
+    assert found["samples"] == 6
+    assert pixels(figure["steps"]).shape[0] == 720
+    plain, figure = fewer.across(subject, (2,), 4, like, drawn, (KEYS.bound, KEYS.samples))
+    assert "sure" not in plain["fewer_steps"]
+    assert pixels(figure["steps"]).shape[0] < 500
