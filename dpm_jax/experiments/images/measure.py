@@ -13,7 +13,7 @@ from dpm_jax.data.patches import ImageData
 from dpm_jax.evaluation import figures, parzen, report
 from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import figures as image_figures
-from dpm_jax.experiments.images import interpolation, restored, yardsticks
+from dpm_jax.experiments.images import interpolation, rates, restored, yardsticks
 from dpm_jax.experiments.images.config import ImageConfig
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.experiments.measurement import Measurement
@@ -37,11 +37,12 @@ class Keys(NamedTuple):
     hole: PRNGKey
     windows: PRNGKey
     interpolation: PRNGKey
+    rates: PRNGKey
 
 
 def keys(seed: int) -> Keys:
     """The keys of a seed."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 7))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 8))
 
 
 def measure(config: ImageConfig, data: ImageData, process: Process) -> Measurement:
@@ -63,6 +64,12 @@ def measure(config: ImageConfig, data: ImageData, process: Process) -> Measureme
     likelihood = found.value("likelihood", density, subject, likelihood)
     likelihood = likelihood if found.add("likelihood", bound, subject, likelihood) else None
     moments = yardsticks.compare(found, config, subject, likelihood)
+    if config.believes:
+        chunk = _chunk(process, 1)
+        found.extend("rate and distortion", rates.measured, subject, key.rates, chunk)
+    else:
+        reason = f"reverse is {config.reverse}: it has no belief about x_0"
+        found.numbers["rate_distortion_missing"] = reason
     form = config.denoising or ("entered" if config.believes else "constant")
     found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
     drawn = found.value("samples", sample, subject, config.samples, key.samples)
@@ -125,6 +132,8 @@ def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
     pixels, dimensions = shape[0] * shape[1], math.prod(shape)
     K, null = likelihood.K, likelihood.null
     code = scaling.bits_per_dimension(units, K, dimensions)
+    dimension = yardsticks.per_dimension(subject.data)
+    terms = {name: value / dimensions for name, value in likelihood.terms.items()}
     return {
         "image_shape": list(shape),
         "scale": units.scale,
@@ -133,7 +142,13 @@ def bound(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
         "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
         "L_null_bits_per_pixel": float(null.mean() / pixels),
         **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
-        **report.pair(yardsticks.per_dimension(subject.data), estimate(code)),
+        **report.pair(dimension, estimate(code)),
+        # In DDPM's names and signs; they add up to the line above.
+        f"ddpm_terms_{dimension}": {
+            "L_T": terms["prior_kl"],
+            "L_t_minus_1": float(likelihood.step_kl.sum() / dimensions),
+            "L_0": math.log2(units.scale) - terms["last_step"],
+        },
         "terms_bits_per_pixel": {
             "step_kl": float(likelihood.step_kl.sum() / pixels),
             **{name: value / pixels for name, value in likelihood.terms.items()},
