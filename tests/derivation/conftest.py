@@ -1,5 +1,6 @@
 """The chains on which every equation of ``docs/derivation.md`` is evaluated."""
 
+import cases
 import chains
 import pytest
 
@@ -11,32 +12,32 @@ def each(names):
     return [pytest.param(n, marks=[pytest.mark.slow] if n in AGAIN else []) for n in names]
 
 
-@pytest.fixture(params=each(chains.CHAINS))
+@pytest.fixture(params=each(cases.CHAINS))
 def chain(request):
-    return chains.CHAINS[request.param]
+    return cases.CHAINS[request.param]
 
 
-@pytest.fixture(params=each(chains.FIXED_LAST))
+@pytest.fixture(params=each(cases.FIXED_LAST))
 def fixed(request):
-    return chains.FIXED_LAST[request.param]
+    return cases.FIXED_LAST[request.param]
 
 
-@pytest.fixture(params=chains.SCALED)
+@pytest.fixture(params=cases.SCALED)
 def scaled(request):
-    return chains.SCALED[request.param]
+    return cases.SCALED[request.param]
 
 
 @pytest.fixture
 def unscaled(scaled):
     """The same diffusion of other data."""
-    return next(c for c in chains.CHAINS.values() if c.process is scaled.process)
+    return next(c for c in cases.CHAINS.values() if c.process is scaled.process)
 
 
 @pytest.fixture
 def wide(scaled):
     """Data that are wider than π."""
-    name = next(name for name, c in chains.SCALED.items() if c is scaled)
-    return chains.with_data(scaled, chains.WIDE[name])
+    name = next(name for name, c in cases.SCALED.items() if c is scaled)
+    return chains.with_data(scaled, cases.WIDE[name])
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chains import CHAINS, close, column, with_data
+from cases import CHAINS
+from chains import close, column, with_data
 
 from dpm_jax.entropy import entropy_bounds
 

@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chains import BETA, GRID, SCALED, averaged, close, column, table
+from cases import GRID, SCALED
+from chains import BETA, along, averaged, chained, close, column, table
 from reference import process_of, schedule64
 from scipy import stats
 
 from dpm_jax import bound, reverse
 from dpm_jax.evaluation.likelihood import estimate, evaluate
+from dpm_jax.evaluation.rate_distortion import rate_distortion, squared_error
 from dpm_jax.kernels import gaussian
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import at
@@ -63,9 +65,7 @@ def test_L_0(chain):
 def test_ddpm_bound(chain):
     total = L_T(chain) + sum(L_t_minus_1(chain, t) for t in chain.steps) + L_0(chain)
     close(total, -chain.K)
-    p = np.exp(chain.data) * chain.weight
-    examples = chain.points[np.random.default_rng(0).choice(len(p), 4_000, p=p / p.sum())]
-    found = evaluate(chain.process, examples, jax.random.key(0), progress=False)
+    found = evaluate(chain.process, examples_of(chain, 4_000), jax.random.key(0), progress=False)
     K = estimate(found.K * NATS_PER_BIT)
     assert abs(K.mean + total) < 5 * K.se
 
@@ -108,3 +108,49 @@ def test_predicted_noise(variance, t):
     x0, noise = jnp.array([0.4]), jnp.array([-0.7])
     pair = [f(process, x0, jnp.asarray(t), noise) for f in (bound.step_kl, bound.noise_error)]
     close(pair[0], scale * pair[1] + constant)
+
+
+def examples_of(chain, count):
+    """x_0 drawn from the data's law."""
+    p = np.exp(chain.data) * chain.weight
+    return chain.points[np.random.default_rng(0).choice(len(p), count, p=p / p.sum())]
+
+
+def test_rate(chain):
+    terms = averaged(chain, bound.all_steps)
+    kls = [chain.mean(kl) for kl in terms.step_kl.T]
+    rates = [chain.mean(terms.prior_kl) + sum(kls[t - 1 :]) for t in range(1, chain.T + 1)]
+    for t, rate in enumerate(rates, start=1):
+        # Both laws of the path from x_t on, and no other variables.
+        q = chained(chain.forward[t:]) if t < chain.T else 0.0
+        p = (chained(chain.reverse[t:]) if t < chain.T else 0.0) + along(
+            chain.prior, chain.T - t, chain.T - t
+        )
+        law = chain.law(0, *range(t, chain.T + 1))
+        first = np.log(chain.given_data(t)).reshape(*[len(chain.points)] * 2, *[1] * (chain.T - t))
+        close(chain.integral(law * (first + q - p)), rate)
+        information = chain.entropy(0) + chain.entropy(t) - chain.entropy(0, t)
+        assert rate > information + 1e-3
+    if chain.kernel is gaussian.KERNEL:
+        x0 = examples_of(chain, 4_000)
+        found = rate_distortion(chain.process, x0, jax.random.key(0), progress=False)
+        assert (np.abs(found.rate * NATS_PER_BIT - rates) < 5 * found.rate_se * NATS_PER_BIT).all()
+
+
+def test_distortion():
+    chain, process = SCALED["a real number"], noise_process(reverse.beta_tilde)
+    found = rate_distortion(process, examples_of(chain, 4_000), jax.random.key(0), progress=False)
+    for t in range(1, chain.T + 1):
+        a, law = np.prod(1 - np.array(BETA[:t])), chain.law(0, t)
+        guess = (GRID - np.sqrt(1 - a) * np.sin(GRID)) / np.sqrt(a)
+        squared = chain.integral(law * (GRID[:, None] - guess) ** 2)
+        mean = chain.integral(law * GRID[:, None], (1,)) / chain.law(t)
+        least = chain.integral(law * (GRID[:, None] - mean) ** 2)
+        assert squared > least + 0.01
+        assert abs(found.rmse[t - 1] - np.sqrt(squared)) < 5 * found.rmse_se[t - 1]
+
+        def error(x0, xt, t=t, a=a):
+            noise = (xt - np.sqrt(a) * x0) / np.sqrt(1 - a)
+            return squared_error(process, x0, jnp.asarray(t), noise)
+
+        close(chain.integral(law * table(chain, error)), squared)
