@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE))
 typing.GENERATING_DOCUMENTATION = "dpm_jax"  # jaxtyping then names Float[Array, "*event"] briefly
 
 import api_pages  # noqa: E402
+from docutils.nodes import math_block  # noqa: E402
 
 import dpm_jax  # noqa: E402
 
@@ -27,6 +28,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = f"dpm_jax {release}"
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 autodoc_typehints_format = "short"
 napoleon_use_ivar = True
 napoleon_attr_annotations = False  # the signature has the types
@@ -74,8 +76,18 @@ def skipped(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) 
     return True if foreign or unsaid else None
 
 
+def named(app: Any, doctree: Any) -> None:
+    """Equations go by their names, as tests do; a number would look like one of the paper's."""
+    equations = app.env.domains["math"].equations
+    for node in doctree.findall(math_block):
+        if label := node.get("label"):
+            node["number"] = label
+            equations[label] = (app.env.docname, label)
+
+
 def setup(app: Any) -> None:
     """Connect what is above; napoleon's own priority is 500."""
+    app.connect("doctree-read", named)
     app.connect("autodoc-process-docstring", before_napoleon, priority=400)
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)
     app.connect("autodoc-process-signature", tidy)

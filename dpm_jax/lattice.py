@@ -36,7 +36,8 @@ def restrict(grid: Grid, normal: Normal) -> Restricted:
     Above ``WIDE`` it is the normal itself, to 1e-4.
     """
     width = jnp.asarray(grid.width, normal.mean.dtype)
-    level = (normal.mean - grid.lowest) / width
+    lowest = jnp.broadcast_to(jnp.asarray(grid.lowest, width.dtype), normal.mean.shape)
+    level = (normal.mean - lowest) / width
     exact = jnp.broadcast_to(normal.variance, level.shape) / width**2
     narrow = exact < WIDE
     variance = jnp.where(narrow, exact, 1.0)
@@ -54,7 +55,7 @@ def restrict(grid: Grid, normal: Normal) -> Restricted:
     first = ((one[0] - one[1]) + 2 * (two[0] - two[1]) + 3 * (three[0] - three[1])) / total
     second = (sum(one) + 4 * sum(two) + 9 * sum(three)) / total
     log_mass = jnp.log(total) - away**2 / (2 * variance) - 0.5 * jnp.log(2 * jnp.pi * variance)
-    mean = grid.lowest + width * (nearest + first)
+    mean = lowest + width * (nearest + first)
     least = LEAST_VARIANCE / width**2
     spread = width**2 * jnp.maximum(second - first**2, least)
     return Restricted(

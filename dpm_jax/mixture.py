@@ -26,6 +26,9 @@ FREQUENT = 0.004
 NOTHING = 1e-12
 """Added to each normal: where none is left, any will do, and the gradient is finite."""
 
+LEAST_LOG_MASS = -15.0
+"""Of normals on the grid: less is left only of what lies many standard deviations beyond it."""
+
 
 class Components(NamedTuple):
     """What the mixtures are of, in grey levels; saved with a model, so plain numbers.
@@ -71,17 +74,24 @@ class _Joint(NamedTuple):
 
     log_weight: Array
     mean: Array
-    variance: Array  # [m]: of the normals; nothing of an atom is left open
+    variance: Array  # [1, …, m]: of the normals; nothing of an atom is left open
+
+
+def _beside(xt: Event, values: tuple[float, ...]) -> Array:
+    """Values [m] as the last axis of what has an event's axes too."""
+    return jnp.asarray(values, xt.dtype).reshape((1,) * xt.ndim + (-1,))
 
 
 def _joint(
     grid: Grid, parts: Components, log_weights: Array, xt: Event, log_alpha_bar: Scalar
 ) -> _Joint:
     number = len(parts.atoms)
-    levels = jnp.asarray((*parts.atoms, *parts.means))
+    levels = _beside(xt, (*parts.atoms, *parts.means))
     # Levels are counted from the lowest of each channel.
-    mean = jnp.asarray(grid.lowest)[..., None] + grid.width * levels
-    variance = jnp.asarray((*(0.0,) * number, *parts.stds)) ** 2 * grid.width**2
+    lowest = jnp.asarray(grid.lowest, xt.dtype)
+    lowest = lowest.reshape((1,) * (xt.ndim - lowest.ndim) + (*lowest.shape, 1))
+    mean = lowest + grid.width * levels
+    variance = _beside(xt, (*(0.0,) * number, *parts.stds)) ** 2 * grid.width**2
     alpha_bar, noise = jnp.exp(log_alpha_bar), -jnp.expm1(log_alpha_bar)
     total = alpha_bar * variance + noise
     away = xt[..., None] - jnp.sqrt(alpha_bar) * mean
@@ -94,7 +104,8 @@ def shares(
     grid: Grid, parts: Components, xt: Event, log_alpha_bar: Scalar
 ) -> tuple[Float[Array, "*event m"], Event]:
     """What x_t says by itself: probability of every component, and E[x_0 | x_t], pixel by pixel."""
-    joint = _joint(grid, parts, jnp.log(jnp.asarray(parts.weights)), xt, log_alpha_bar)
+    log_weights = jnp.log(_beside(xt, parts.weights))
+    joint = _joint(grid, parts, log_weights, xt, log_alpha_bar)
     weight = jnp.exp(joint.log_weight - joint.log_weight.max(-1, keepdims=True))
     share = weight * (1 / weight.sum(-1, keepdims=True))
     return share, (share * joint.mean).sum(-1)
@@ -109,16 +120,17 @@ def belief(
     normal around x_t/√ᾱ_t, and this one is restricted to the grid.
     """
     number = len(parts.atoms)
-    log_weights = jnp.log(jnp.asarray(parts.weights)) + readout
+    log_weights = jnp.log(_beside(xt, parts.weights)) + readout
     log_weight, mean, variance = _joint(grid, parts, log_weights, xt, log_alpha_bar)
     highest = jax.lax.stop_gradient(log_weight.max(-1))
     weight = jnp.exp(log_weight - highest[..., None])
     normals = weight[..., number:] + NOTHING
     own, total = mean[..., number:], normals.sum(-1)
     middle = (normals * own).sum(-1) / total
-    spread = (normals * (variance[number:] + (own - middle[..., None]) ** 2)).sum(-1) / total
+    spread = (normals * (variance[..., number:] + (own - middle[..., None]) ** 2)).sum(-1) / total
     log_mass, middle, spread = restrict(grid, Normal(middle, jnp.maximum(spread, LEAST_VARIANCE)))
-    total, atoms, levels = total * jnp.exp(log_mass), weight[..., :number], mean[..., :number]
+    total = total * jnp.exp(jnp.maximum(log_mass, LEAST_LOG_MASS))
+    atoms, levels = weight[..., :number], mean[..., :number]
     share = 1 / (atoms.sum(-1) + total)
     x0 = ((atoms * levels).sum(-1) + total * middle) * share
     across = (atoms * (levels - x0[..., None]) ** 2).sum(-1) + total * (middle - x0) ** 2

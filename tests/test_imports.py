@@ -107,7 +107,10 @@ def test_what_a_type_checker_alone_imports_is_told_apart():
             # Measurements return figures, and so name their type.
             [
                 "evaluation/figures.py",
-                *(f"experiments/*/{name}.py" for name in ("figures", "measure", "restored")),
+                *(
+                    f"experiments/*/{name}.py"
+                    for name in ("figures", "measure", "rates", "restored")
+                ),
             ],
         ),
         ("optax", ["training/*"]),

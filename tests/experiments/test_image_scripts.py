@@ -26,8 +26,8 @@ OWED = """experiment train_examples heldout_examples K_bits K_bits_se K_bits_per
 K_bits_per_pixel_se K_eq14_bits_per_pixel L_null_bits_per_pixel K_minus_L_null_bits_per_pixel
 K_minus_L_null_bits_per_pixel_se bits_per_dimension bits_per_dimension_se gaussian_bits_per_pixel
 gaussian_bits_per_pixel_se K_minus_gaussian_bits_per_pixel_se scale beta_1 terms_bits_per_pixel
-codecs denoising inpainting log_snr estimator_sd samples steps train_seconds seed
-preset parameters device versions"""
+ddpm_terms_bits_per_dimension rate_distortion codecs denoising inpainting log_snr estimator_sd
+samples steps train_seconds seed preset parameters device versions"""
 
 
 def picture(path: Path, height: int, width: int, channels: int = 1, seed: int = 0) -> None:
@@ -39,7 +39,8 @@ def result_of(run: Path) -> dict:
     result = json.loads((run / "result.json").read_text())
     owed = set(OWED.split())
     if "density_bits_per_dimension" in result:
-        owed -= {"bits_per_dimension", "bits_per_dimension_se", "codecs"}
+        owed -= {"bits_per_dimension", "bits_per_dimension_se", "ddpm_terms_bits_per_dimension"}
+        owed -= {"codecs"}
     assert result.keys() >= owed
     assert all(math.isfinite(v) for v in result.values() if isinstance(v, float))
     assert result["inpainting"]["known_pixels_identical"]
@@ -57,7 +58,7 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
     result = result_of(run)
     assert {p.name for p in (run / "figures").iterdir()} == {
         *("samples.png", "states.png", "schedules.png", "denoising.png", "inpainting.png"),
-        *("training.png", "interpolation.png", "log_snr.png"),
+        *("training.png", "interpolation.png", "log_snr.png", "rate_distortion.png"),
     }
     assert len(list(cache.iterdir())) == 2
     assert (result["codecs"]["images"], result["mcgsm_steps"]) == (20, 4)
@@ -190,6 +191,16 @@ def test_a_bound_on_levels_is_quoted_as_the_density_that_it_is(dead_leaves, tmp_
     terms = result["terms_bits_per_pixel"]
     K = terms["last_step"] - terms["prior_kl"] - terms["step_kl"]
     assert result["K_bits_per_pixel"] == pytest.approx(K, abs=1e-4)
+    ddpm = result["ddpm_terms_bits_per_dimension"]
+    assert sum(ddpm.values()) == pytest.approx(result["bits_per_dimension"], abs=1e-4)
+    curve = result["rate_distortion"]
+    assert curve["rmse_unit"] == "grey levels"
+    assert np.all(np.diff(curve["rate_bits_per_dimension"]) < 0)
+    # Nearly all of it is known at t = 1, and next to nothing at t = T.
+    spent = ddpm["L_T"] + ddpm["L_t_minus_1"]
+    error = 5 * curve["rate_bits_per_dimension_se"][0] + 5 * result["bits_per_dimension_se"]
+    assert curve["rate_bits_per_dimension"][0] == pytest.approx(spent, abs=error)
+    assert curve["rmse"][0] < 1 < 0.5 * result["scale"] < curve["rmse"][-1]
     # x_1 has noise of 0.15 levels, so what the last step leaves open is next to nothing.
     assert terms["last_step"] == pytest.approx(math.log2(result["scale"]), abs=0.02)
     samples = np.load(tmp_path / "run" / "samples.npz")["samples"]

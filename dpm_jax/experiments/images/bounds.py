@@ -36,6 +36,8 @@ def numbers(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
     pixels, dimensions = shape[0] * shape[1], math.prod(shape)
     K, null = likelihood.K, likelihood.null
     code = scaling.bits_per_dimension(units, K, dimensions)
+    dimension = yardsticks.per_dimension(subject.data)
+    terms = {name: value / dimensions for name, value in likelihood.terms.items()}
     return {
         "image_shape": list(shape),
         "scale": units.scale,
@@ -44,7 +46,13 @@ def numbers(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
         "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
         "L_null_bits_per_pixel": float(null.mean() / pixels),
         **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
-        **report.pair(yardsticks.per_dimension(subject.data), estimate(code)),
+        **report.pair(dimension, estimate(code)),
+        # In DDPM's names and signs; they add up to the line above.
+        f"ddpm_terms_{dimension}": {
+            "L_T": terms["prior_kl"],
+            "L_t_minus_1": float(likelihood.step_kl.sum() / dimensions),
+            "L_0": math.log2(units.scale) - terms["last_step"],
+        },
         "terms_bits_per_pixel": {
             "step_kl": float(likelihood.step_kl.sum() / pixels),
             **{name: value / pixels for name, value in likelihood.terms.items()},

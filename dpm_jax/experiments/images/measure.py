@@ -17,6 +17,7 @@ from dpm_jax.experiments.images import (
     fewer,
     grade,
     interpolation,
+    rates,
     restored,
     yardsticks,
 )
@@ -45,11 +46,12 @@ class Keys(NamedTuple):
     windows: PRNGKey
     interpolation: PRNGKey
     steps: PRNGKey
+    rates: PRNGKey
 
 
 def keys(seed: int) -> Keys:
     """The keys of a seed."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 8))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 9))
 
 
 def measure(
@@ -75,6 +77,12 @@ def measure(
         likelihood if found.add("likelihood", bounds.numbers, subject, likelihood) else None
     )
     moments = yardsticks.compare(found, config, subject, likelihood)
+    if config.believes:
+        one = bounds.chunk_of_images(process, 1)
+        found.extend("rate and distortion", rates.measured, subject, key.rates, one)
+    else:
+        reason = f"reverse is {config.reverse}: it has no belief about x_0"
+        found.numbers["rate_distortion_missing"] = reason
     form = config.denoising or ("entered" if config.believes else "constant")
     found.extend("denoising", restored.denoise, subject, moments, form, key.denoising)
     drawn = found.value("samples", sample, subject, config.samples, key.samples)
