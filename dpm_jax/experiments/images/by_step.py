@@ -43,15 +43,17 @@ def spread(costs: Float[np.ndarray, "n steps"], draws: int) -> dict[str, Any]:
     """Standard deviations of one example's K by which steps are drawn for it, bits.
 
     Of one step, uniform or in proportion to the root-mean-square of its cost as training learns it
-    (``training.times``; here from these very examples), and of ``draws`` stratified uniform ones.
+    (``training.times``; here from these very examples), and of ``draws`` stratified ones of both.
     """
     steps = costs.shape[1] + 1
     even = np.full(steps - 1, 1 / (steps - 1))
     known = importance.of_every_step(jnp.asarray((costs**2).mean(0), jnp.float32))
+    uneven = np.asarray(importance.probabilities(known, steps), np.float64)
     ways = {
         "uniform": (even, 1),
-        "importance": (np.asarray(importance.probabilities(known, steps), np.float64), 1),
+        "importance": (uneven, 1),
         "stratified": (even, draws),
+        "stratified_importance": (uneven, draws),
     }
     found: dict[str, Any] = {"images": len(costs), "stratified_draws": draws}
     for name, way in ways.items():

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dpm_jax.array_types import Float
-from dpm_jax.evaluation.figures import BLUE, GREEN, VERMILION, WIDTH, Drawing, label_axes
+from dpm_jax.evaluation.figures import BLUE, GREEN, GREY, VERMILION, WIDTH, Drawing, label_axes
 from dpm_jax.evaluation.likelihood import estimate
 
 
@@ -44,8 +44,9 @@ def fewer_steps(found: Mapping[str, Any], unit: str) -> Drawing:
     """What a model costs and how good its samples are, by how many steps are taken.
 
     Args:
-        found: "steps", lists of the same length under ``unit`` and, where samples are graded, under
-            "sure", each with its standard errors under the same name and "_se".
+        found: "steps", lists of the same length under ``unit`` and, where samples are graded,
+            under "sure", each with its standard errors under the same name and "_se"; then
+            "of_test_images" has the share of these too.
         unit: of the bound.
     """
     graded = "sure" in found
@@ -62,6 +63,9 @@ def fewer_steps(found: Mapping[str, Any], unit: str) -> Drawing:
     if graded:
         label_axes(rows[1], "", "samples that a classifier\nis sure of (%)")
         rows[1].set_ylim(0, 105)
+        real = 100 * found["of_test_images"]["sure"]
+        rows[1].axhline(real, color=GREY, ls=":", label=f"as many test images: {real:.0f}%")
+        rows[1].legend(loc="lower left", frameon=False)
     rows[-1].set_xlabel("steps taken")
     rows[-1].set_xscale("log")
     rows[-1].set_xticks(steps, [f"{t:,}" for t in steps])

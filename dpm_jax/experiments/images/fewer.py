@@ -51,9 +51,9 @@ def across(
         **_pairs(unit, code),
         **_pairs(f"more_than_all_{unit}", [c - code[-1] for c in code]),
     }
-    graded = [grade.of_samples(subject, grader, x) for x in samples] if grader else []
-    if graded:
-        found |= {"samples": len(drawn[0])}
+    if grader:
+        graded = [grade.of_samples(subject, grader, x) for x in samples]
+        found |= {"of_test_images": grade.of_test_images(grader, len(drawn[0]))}
         for name in ("sure", "class_entropy_bits"):
             found |= {key: [g[key] for g in graded] for key in (name, f"{name}_se")}
     figure = curves.fewer_steps(found, unit)

@@ -57,7 +57,6 @@ def learn(lesson: Lesson, seed: int) -> Grader:
 
 def grade(subject: Subject, grader: Grader, drawn: np.ndarray) -> dict[str, Any]:
     """Of samples in the model's units, and of as many test images."""
-    some = evenly(len(grader.heldout), len(drawn))
     return {
         "grade": {
             "classifier_steps": grader.steps,
@@ -65,7 +64,7 @@ def grade(subject: Subject, grader: Grader, drawn: np.ndarray) -> dict[str, Any]
             **report.pair("test_accuracy", estimate(grader.right.astype(float))),
             "sure_from": SURE,
             "of_samples": of_samples(subject, grader, drawn),
-            "of_test_images": of(classifier.probabilities(grader.classifier, grader.heldout[some])),
+            "of_test_images": of_test_images(grader, len(drawn)),
         }
     }
 
@@ -74,6 +73,12 @@ def of_samples(subject: Subject, grader: Grader, drawn: np.ndarray) -> dict[str,
     """The grade of samples in the model's units."""
     levels = scaling.levels(subject.data.scaling, drawn)
     return of(classifier.probabilities(grader.classifier, levels))
+
+
+def of_test_images(grader: Grader, count: int) -> dict[str, Any]:
+    """The grade of so many test images, evenly spread."""
+    some = grader.heldout[evenly(len(grader.heldout), count)]
+    return of(classifier.probabilities(grader.classifier, some))
 
 
 def of(probabilities: Float[np.ndarray, "n classes"]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_fewer_steps_are_measured_as_processes_of_these_steps(subject):
     dimensions = subject.heldout[0].size
     weight = np.repeat([[-9.0, 9.0]], dimensions, axis=0).astype(np.float32)
     offset = np.array([4.5, -4.5], np.float32) * dimensions
-    grader = Grader((Layer(weight, offset),), subject.heldout, np.ones(2, bool), 1)
+    grader = Grader((Layer(weight, offset),), np.asarray(subject.data.scenes), np.ones(2, bool), 1)
     drawn = measure.sample(subject, 6, KEYS.samples)
     found, figure = fewer.across(
         subject, (3, 2, 3), 4, like, drawn, (KEYS.bound, KEYS.samples), grader
@@ -78,7 +78,7 @@ def test_fewer_steps_are_measured_as_processes_of_these_steps(subject):
     gap = found["bits_per_dimension"][0] - found["bits_per_dimension"][-1]
     assert found["more_than_all_bits_per_dimension"][0] == pytest.approx(gap)
     assert len(found["sure"]) == len(found["class_entropy_bits_se"]) == 3
-    assert found["samples"] == 6
+    assert found["of_test_images"]["images"] == len(subject.heldout)
     assert pixels(figure["steps"]).shape[0] == 720
     plain, figure = fewer.across(subject, (2,), 4, like, drawn, (KEYS.bound, KEYS.samples))
     assert "sure" not in plain["fewer_steps"]
