@@ -14,6 +14,8 @@ The rooms, in the order in which they may import each other:
     reverse       read-out and β_t -> p(x_{t-1} | x_t)
     process       a model with its parameters filled in: a value, all that the rest needs
     levels        last steps that end in a grey level
+    lattice       a normal belief about x_0 restricted to grey levels
+    mixture       a belief about x_0 that is a mixture of levels and normals
     foreign       a network that was trained anywhere, as a process
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
@@ -75,6 +77,8 @@ _ROOMS = (
     "kernels",
     "reverse",
     "levels",
+    "lattice",
+    "mixture",
     "foreign",
     "bound",
     "sampling",

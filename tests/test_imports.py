@@ -135,6 +135,8 @@ def test_each_dependency_stays_in_its_room(dependency, where):
         "reverse",
         "process",
         "levels",
+        "lattice",
+        "mixture",
         "foreign",
         "bound",
         "entropy",

@@ -14,7 +14,7 @@ from PIL import Image
 from real_data import PREPARED, needs_mnist
 from scripts import Script
 
-from dpm_jax import process, schedule
+from dpm_jax import mixture, process, schedule
 from dpm_jax.data import patches
 from dpm_jax.data.dataset import Images
 from dpm_jax.experiments import registry
@@ -215,7 +215,15 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
     config = problem.presets[preset]
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     data = patches.prepare(Images(images, images), None, seed=0)
-    facts = {"event_shape": [16, 16, 3], "finest": data.finest, "range": data.range}
+    parts = mixture.components(np.bincount(images.ravel(), minlength=256), config.components, 5)
+    facts = {
+        "event_shape": [16, 16, 3],
+        "finest": data.finest,
+        "range": data.range,
+        "last_step": "levels",
+        "lowest": [-1.7, -1.6, -1.5],
+        "components": parts._asdict(),
+    }
     family = schedule.learned(config.timesteps, 1e-6, knots=16)
     model = problem.model(config, facts, family)
     key = jax.random.key(0)
@@ -246,6 +254,20 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--fewer-steps 5 1001", "fewer_steps must be at most "),
         ("--fewer-steps 5 1", "fewer_steps must be at least 2, got 1"),
         ("--fewer-steps 5 --reverse paper", "fewer_steps must be left out where reverse is paper"),
+        ("--side 4", "side must be odd, got 4"),
+        ("--components 1", "components must be at least 2, got 1"),
+        (
+            "--network neighbourhood --reverse paper",
+            "reverse must be bridge where network is neighbourhood, got paper",
+        ),
+        (
+            "--network neighbourhood --last-step fixed --dense 8",
+            "last_step must be levels or binned where network is neighbourhood, got fixed",
+        ),
+        (
+            "--network neighbourhood --precision bfloat16",
+            "precision must be float32 where network is neighbourhood, got bfloat16",
+        ),
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
         ("--mcgsm-steps -1", "mcgsm_steps must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),

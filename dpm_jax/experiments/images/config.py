@@ -137,8 +137,6 @@ class ImageConfig(RunConfig):
         require("components", self.components, at_least=2, at_most=MOST_MAPS)
         if self.side % 2 == 0:
             raise ValueError(f"side must be odd, got {self.side}")
-        if self.network == "neighbourhood":
-            self._check_neighbourhood()
         if not self.believes:
             if self.fewer_steps:
                 raise ValueError(
@@ -158,6 +156,8 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
+        if self.network == "neighbourhood":
+            self._check_neighbourhood()
 
     def _check_neighbourhood(self) -> None:
         """What the one network asks of all else."""

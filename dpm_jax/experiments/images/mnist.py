@@ -1,15 +1,17 @@
 """MNIST (paper, §3.2, Figure App.1 and Table 2): 28×28 digits.
 
-Trains a Gaussian diffusion of T = 1000 steps on the network of App. D.2 with its dense path, and
-reports K in bits per pixel and in bits per dimension of the 8-bit images, on the test set. Samples
-are graded by a classifier of digits that is trained at the end (--grade-steps).
+Trains a Gaussian diffusion of T = 1000 steps, and reports K in bits per pixel and in bits per
+dimension of the 8-bit images, on the test set. Samples are graded by a classifier of digits that is
+trained at the end (--grade-steps). The network is one of matrix products, which says a mixture over
+grey levels for each pixel; --network multiscale is that of App. D.2, with its dense path.
 
 --data-dir is a folder of TensorFlow Datasets that holds "mnist"; by default ~/tensorflow_datasets.
 Where it is not prepared yet, it is downloaded (needs the extra: pip install 'dpm_jax[prepare]').
 
-Presets: "cpu", 25 minutes on two cores; "paper", for an accelerator: four convolutions of 64
-features over 3 scales, a dense path of 2 × 1024 units, batches of 512, 100,000 steps, and the
-Parzen estimate from 10,000 samples. The default is "cpu" where there is no accelerator.
+Presets: "cpu", 25 minutes on two cores; "paper", for an accelerator, with the network of App. D.2:
+four convolutions of 64 features over 3 scales, a dense path of 2 × 1024 units, batches of 512,
+100,000 steps, and the Parzen estimate from 10,000 samples. The default is "cpu" where there is no
+accelerator.
 """
 
 from __future__ import annotations

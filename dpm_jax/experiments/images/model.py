@@ -10,6 +10,7 @@ from dpm_jax.experiments.images.config import ImageConfig
 
 if TYPE_CHECKING:
     from dpm_jax.levels import Grid
+    from dpm_jax.mixture import Components
     from dpm_jax.process import LastStep, Model
     from dpm_jax.schedule import ScheduleFamily
 
@@ -59,19 +60,14 @@ def _multiscale(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
 def _neighbourhood(
     config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily
 ) -> Model:
-    from dpm_jax import mixture, models
+    from dpm_jax import models
 
     height, width, channels = facts["event_shape"]
-    named = facts.get("components")
-    if not (_on_levels(facts) and isinstance(named, dict)):
-        raise ValueError(f"components must be those of a mixture over grey levels, got {named!r}")
-    parts = mixture.Components(**{name: tuple(values) for name, values in named.items()})
-    mixture.check(parts, LEVELS)
     return models.gaussian_neighbourhood(
         (height, width, channels),
         schedule,
         grid=_grid(facts),
-        parts=parts,
+        parts=_components(facts),
         side=config.side,
         dense=config.dense,
         dense_maps=config.dense_maps,
@@ -82,6 +78,22 @@ def _neighbourhood(
 
 
 NETWORKS = {"multiscale": _multiscale, "neighbourhood": _neighbourhood}
+
+
+def _components(facts: Mapping[str, Any]) -> Components:
+    """The mixture's parts, as they were saved; a person may have edited them."""
+    from dpm_jax import mixture
+
+    try:
+        named = {name: tuple(map(float, values)) for name, values in facts["components"].items()}
+        parts = mixture.Components(**named)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        fields = ", ".join(mixture.Components._fields)
+        raise ValueError(f"components must be lists of numbers: {fields}") from None
+    if not _on_levels(facts):
+        raise ValueError(f"last_step must be levels or binned, got {facts.get('last_step')!r}")
+    mixture.check(parts, LEVELS)
+    return parts
 
 
 def _on_levels(facts: Mapping[str, Any]) -> bool:
