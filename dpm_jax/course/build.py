@@ -7,7 +7,21 @@ from pathlib import Path
 from dpm_jax.course.page import chapter_page, index_page
 from dpm_jax.course.texts import Texts
 
-CHAPTERS = ("transform", "posterior", "forward")
+CHAPTERS = (
+    "transform",
+    "posterior",
+    "forward",
+    "restore",
+    "gaussian",
+    "contraction",
+    "convergence",
+    "sampling",
+    "deconvolution",
+    "bits",
+    "cost",
+    "steps",
+    "product",
+)
 """Modules of ``dpm_jax.course.chapters`` in the order of the course, which are pages too."""
 
 

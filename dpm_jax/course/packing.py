@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 LEVELS = 65535
 DIGITS = 4  # of a number beside a picture
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Packed = dict[str, Any]
 
@@ -71,4 +72,4 @@ def number(value: float) -> str:
         return "0"
     text = f"{value:.{DIGITS}g}"
     mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}·10^{int(exponent)}" if exponent else text
+    return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}" if exponent else text

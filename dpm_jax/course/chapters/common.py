@@ -26,7 +26,7 @@ def random(space: Space, seed: int) -> Float[np.ndarray, " n"]:
     return law.random(space, seed, gaps=GAPS[seed])
 
 
-def chosen(name: str, values: Iterable[float], start: float) -> Control:
+def chosen(name: str, values: Iterable[int | float], start: int | float) -> Control:
     """A slider over numbers."""
     texts = tuple(f"{value:g}" for value in values)
     return Control(name, texts, texts.index(f"{start:g}"))
