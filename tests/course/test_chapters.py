@@ -9,6 +9,7 @@ from dpm_jax.course.chapters import product, restore, sampling, steps
 from dpm_jax.laboratory import chain, law
 from dpm_jax.laboratory.account import account
 from dpm_jax.laboratory.space import line
+from dpm_jax.laboratory.transform import posterior
 from dpm_jax.laws.cheapest_path import cheapest_path
 
 SPACE = line(257)
@@ -34,6 +35,18 @@ def test_sights_that_say_nothing_leave_the_way_back():
     found = product.product_of_steps(SPACE, Q, flat)[0]
     back = chain.restored(SPACE, Q, product.RATES, SPACE.prior)[0]
     np.testing.assert_allclose(found, back, atol=1e-14)
+
+
+def test_every_step_is_multiplied_and_its_columns_scaled_anew():
+    coarse = line(129)
+    q, sight = law.random(coarse, 0), np.exp(-((coarse.states - 0.4) ** 2))
+    found = sight * coarse.prior / (sight @ coarse.prior)
+    laws = chain.forward(coarse, q, product.RATES)
+    for before, alpha in zip(laws[-2::-1], product.RATES[::-1], strict=True):
+        step = sight[:, None] * posterior(coarse, before, float(alpha))
+        found = step / step.sum(0) @ found
+    mine = product.product_of_steps(coarse, q, sight[None])[0]
+    np.testing.assert_allclose(mine, found, atol=1e-14)
 
 
 def test_walkers_are_counted_under_their_bars():

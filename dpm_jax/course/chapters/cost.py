@@ -8,7 +8,7 @@ from dpm_jax.laboratory import chain
 from dpm_jax.laboratory.account import account
 from dpm_jax.laboratory.space import line
 
-RATES = (0.3, 0.5, 0.7, 0.9, 0.97)
+RATES = (0.3, 0.7, 0.9, 0.97)
 LAWS, STEPS = 2, 8
 AXES = ("seed", "start", "end")
 
