@@ -102,7 +102,7 @@ def test_every_relative_link_leads_to_a_file(path, pages):
 
 def test_every_command_that_is_named_exists_with_its_flags():
     others = set(re.findall(r"^ +dpm (\w+) ", commands.__doc__, re.MULTILINE)) - {"EXPERIMENT"}
-    assert {"evaluate", "sample", "table", "parzen"} == others
+    assert {"evaluate", "sample", "table", "parzen", "course"} == others
     named = calls("dpm")
     assert len(named) > 10
     for name, *words in (words for words in named if not words[0].startswith("-")):

@@ -168,7 +168,23 @@ def test_the_laboratory_starts_without_jax():
 
 def test_only_what_draws_it_imports_the_laboratory():
     users = {room(f) for f in FILES if any("dpm_jax.laboratory" in n for n in imports(f))}
-    assert users <= {"laboratory", "experiments"}
+    assert users <= {"laboratory", "course", "experiments"}
+
+
+def test_the_course_needs_numpy_alone_and_the_laboratory():
+    names = {n for f in FILES if room(f) == "course" for n in imports(f)}
+    needs = {n.split(".")[0] for n in names}
+    assert needs - sys.stdlib_module_names == {"dpm_jax", "jaxtyping", "numpy"}
+    rooms = {n.split(".")[1] for n in names if n.startswith("dpm_jax.")}
+    assert rooms <= {"course", "laboratory", "laws"}
+
+
+def test_the_course_starts_without_jax():
+    found = "import sys, dpm_jax.course.build as b; next(b.pages()); print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", found], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "jax" not in modules
 
 
 def test_errors_need_the_standard_library_alone():

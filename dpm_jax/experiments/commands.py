@@ -6,6 +6,7 @@
     dpm sample RUN --out F   draw from it: samples (.npz), a picture (.png), or time reversed (.gif)
     dpm table RUN...         the paper's table with these runs in it
     dpm parzen --data-dir D  the paper's Table 2: its "perfect model" on MNIST
+    dpm course --out DIR     diffusion in one dimension: pages that move, to open in a browser
 
 Every command answers --help.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dpm_jax.course import build
 from dpm_jax.experiments import command_line, registry
 from dpm_jax.experiments.base import HELD, check_sample_steps, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, quiet_libraries, refusing
@@ -56,6 +58,22 @@ class SampleConfig:
             raise ValueError(f"out must be a new file in a folder that there is, got {self.out}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CourseConfig:
+    """Write the course: pages that need no server and no network.
+
+    Attributes:
+        out: a new or empty folder; its index.html is the first page.
+    """
+
+    out: Path
+
+    def __post_init__(self) -> None:
+        """Check the folder."""
+        object.__setattr__(self, "out", expanded("out", self.out))
+        build.check_folder(self.out)
+
+
 def main() -> None:
     """The command ``dpm``."""
     with exits(partial(again, sys.argv[1:], "dpm")):
@@ -84,6 +102,8 @@ def _run(words: Sequence[str]) -> None:
             from dpm_jax.evaluation import parzen
 
             sys.exit(parzen.main(words))
+        case ["course", *words]:
+            course(words)
         case [name, *_]:
             print(f"error: there is no command {name}; see dpm --help", file=sys.stderr)
             sys.exit(2)
@@ -106,6 +126,14 @@ def sample(source: str, words: Sequence[str]) -> None:
         quiet_libraries()
         _write_samples(source, config)
     print(f"{config.count:,} samples of {source} are in {config.out}")
+
+
+def course(words: Sequence[str]) -> None:
+    """Write the pages of the course into a folder."""
+    with refusing():
+        config = command_line.flags(CourseConfig, words, prog="dpm course")
+        first, *others = build.write(config.out)
+    print(f"{len(others)} chapters; open {first} in a browser")
 
 
 def _write_samples(source: str, config: SampleConfig) -> None:

@@ -52,7 +52,7 @@ def test_the_console_command_is_this_one():
 def test_help_lists_every_command(dpm, words):
     code, out, err = dpm(*words)
     assert (code, err) == (0, "")
-    for name in (*registry.HOMES, "evaluate", "sample", "table", "parzen"):
+    for name in (*registry.HOMES, "evaluate", "sample", "table", "parzen", "course"):
         assert name.replace("_", "-") in out
 
 
@@ -85,6 +85,9 @@ def test_every_experiment_is_a_command_and_a_script(dpm, name):
             "seed must be at least 0, got -1",
         ),
         (["table", "nowhere"], "nowhere/result.json cannot be read"),
+        (["course"], "--out"),
+        (["course", "--out", "no/pages"], "out must be an empty folder, or new in one that there"),
+        (["course", "--out", "pages", "--brew"], "--brew"),
     ],
 )
 def test_bad_input_is_one_line(dpm, tmp_path, monkeypatch, words, said):
@@ -97,11 +100,11 @@ def test_bad_input_is_one_line(dpm, tmp_path, monkeypatch, words, said):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["evaluate", "sample", "table", "parzen"])
+@pytest.mark.parametrize("command", ["evaluate", "sample", "table", "parzen", "course"])
 def test_every_command_answers_help(dpm, command):
     code, out, err = dpm(command, "--help")
     assert (code, err) == (0, "")
-    assert re.search(rf"usage: dpm {command} (RUN|--data-dir)", out)
+    assert re.search(rf"usage: dpm {command} (RUN|--data-dir|\[-h\] --out)", out)
 
 
 def test_samples_are_those_of_the_run_in_data_units(dpm, beat, tmp_path):

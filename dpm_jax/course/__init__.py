@@ -1,0 +1,1 @@
+"""The course: pages that move without a server, every number of them from the laboratory."""

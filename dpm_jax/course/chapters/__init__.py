@@ -1,0 +1,1 @@
+"""One file for each chapter: what the laboratory finds, laid out as demonstrations."""

@@ -1,0 +1,55 @@
+"""Where the bits go: K of the best normal chain, term by term, as its schedule moves."""
+
+import numpy as np
+
+from dpm_jax.course.chapters.common import chosen, random, seeds
+from dpm_jax.course.parts import Chapter, Curve, Demo, Plot, Reading
+from dpm_jax.laboratory import chain
+from dpm_jax.laboratory.account import account
+from dpm_jax.laboratory.space import line
+
+RATES = (0.3, 0.7, 0.9, 0.97)
+LAWS, STEPS = 2, 8
+AXES = ("seed", "start", "end")
+
+
+def chapter() -> Chapter:
+    """One demonstration: a bar for each step, and eq. 24's bounds."""
+    space = line(385)
+    sizes = (LAWS, len(RATES), len(RATES))
+    found = [
+        account(space, random(space, seed), chain.rates(RATES[start], RATES[end], STEPS))
+        for seed, start, end in np.ndindex(sizes)
+    ]
+
+    def numbers(values: list) -> np.ndarray:
+        return np.array(values).reshape(*sizes, *np.shape(values[0]))
+
+    t = np.arange(1.0, STEPS + 1)
+    axis = ("t", 0.5, STEPS + 0.5)
+    plots = (
+        Plot(
+            "step_costs",
+            axis,
+            ("", 0.0, 0.5),
+            (Curve("step_cost", "best", AXES, t, numbers([a.steps for a in found]), "bars"),),
+        ),
+        Plot(
+            "entropies",
+            axis,
+            ("", -1.2, 2.0),
+            (
+                Curve("upper", "plain", AXES, t[1:], numbers([a.upper for a in found])),
+                Curve("reverse", "q", AXES, t[1:], numbers([a.reverse[1:] for a in found])),
+                Curve("lower", "other", AXES, t[1:], numbers([a.lower for a in found])),
+            ),
+        ),
+    )
+    readings = (
+        Reading("limit", AXES, numbers([-a.data for a in found])),
+        Reading("end_cost", AXES, numbers([a.end for a in found])),
+        Reading("cost", AXES, numbers([a.steps.sum() for a in found])),
+        Reading("K", AXES, numbers([a.K for a in found])),
+    )
+    controls = (seeds(LAWS), chosen("start", RATES, 0.7), chosen("end", RATES, 0.7))
+    return Chapter("cost", (Demo("bits", controls, plots, readings),))
