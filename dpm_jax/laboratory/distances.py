@@ -28,7 +28,7 @@ def distances(p: Float[np.ndarray, "*#laws n"], q: Float[np.ndarray, "*#laws n"]
 def tv(
     p: Float[np.ndarray, "*#laws n"], q: Float[np.ndarray, "*#laws n"]
 ) -> Float[np.ndarray, "..."]:
-    """Total variation, ½ Σ |p - q|: half of the course's L1 distance."""
+    """Total variation, ``½ Σ |p - q|``: half of the course's L1 distance."""
     return np.asarray(0.5 * np.abs(p - q).sum(-1))
 
 

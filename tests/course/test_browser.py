@@ -19,6 +19,7 @@ from dpm_jax.course import build
 from dpm_jax.course.packing import LEVELS, shades
 from dpm_jax.course.parts import Curve
 
+sync_api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 WIDTHS = (360, 1280)
 ANSWER_MS, PAINT_MS = 50, 1000
@@ -50,7 +51,6 @@ def course(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
