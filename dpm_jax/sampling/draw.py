@@ -74,7 +74,11 @@ def multiplied(
     label: str,
     progress: bool,
 ) -> Trajectory:
-    """A trajectory for each row of ``given`` [n, ...], with a key of its own; NumPy."""
+    """A trajectory for each row of ``given`` [n, ...], with a key of its own; NumPy.
+
+    Raises:
+        ValueError: if one ends in numbers that are not finite: a picture would show them as black.
+    """
     parts = in_chunks(
         partial(_trajectories, process, key, perturb=perturb, keep=keep),
         given,
@@ -83,7 +87,11 @@ def multiplied(
         label=label,
         progress=progress,
     )
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    found: Trajectory = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    lost = ~np.isfinite(found.end).reshape(len(given), -1).all(1)
+    if lost.any():
+        raise ValueError(f"{lost.sum()} of {len(given)} draws are not finite")
+    return found
 
 
 def forward(

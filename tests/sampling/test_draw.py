@@ -1,5 +1,7 @@
 """Many trajectories: shapes, and numbers that neither the chunk nor the repetition changes."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,3 +70,16 @@ def test_forward_keeps_the_examples_and_ends_where_trajectories_end(name):
         jnp.asarray(x0), keys
     )
     np.testing.assert_allclose(found[toys.STEPS], ends, rtol=1e-5, atol=1e-6)
+
+
+def test_draws_that_are_not_finite_are_counted_and_none_is_handed_on():
+    process = toys.random_process(toys.reals())
+    step = process.step
+
+    def broken(params, xt, t, c):
+        dist = step(params, xt, t, c)
+        # Of one half-space, what a division by zero would leave.
+        return dist._replace(mean=jnp.where((t == 2) & (xt[0] > 0), jnp.nan, dist.mean))
+
+    with pytest.raises(ValueError, match=r"^\d+ of 20 draws are not finite$"):
+        draw(replace(process, step=broken), 20, jax.random.key(0))
