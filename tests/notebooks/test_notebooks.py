@@ -2,6 +2,7 @@
 
 To write the outputs anew, in notebooks/:
     jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False *.ipynb
+where ipywidgets is not installed: the laboratory's outputs are then pictures.
 """
 
 import ast
@@ -34,13 +35,18 @@ SMALLER = {
         "data.heldout[:128], 64": "data.heldout[:8], 64",
         "states(process, 2000,": "states(process, 100,",
     },
+    "05_laboratory": {},
 }
 
 # Cells that print the same at any size.
-SIZELESS = {"01_swiss_roll": ("data", "last-step"), "02_heartbeat": ("data",)}
+SIZELESS = {
+    "01_swiss_roll": ("data", "last-step"),
+    "02_heartbeat": ("data",),
+    "05_laboratory": (),  # with widgets, what it prints is in them
+}
 
-# What to read from the kernel at the end, by expression.
-COMMON = {
+# What to read from the kernel at the end, by expression; the first from those that train.
+TRAINED = {
     "K": "K.mean",
     "K_se": "K.se",
     "K_eq14": "K_eq14.mean",
@@ -66,6 +72,9 @@ OWN = {
         "log_p_exact": "log_p_exact",
         "below_upper": "[float(below_upper[-100:].mean()), float(below_upper.min())]",
     },
+    "05_laboratory": {
+        "widgets": "find_spec('ipywidgets') is not None",
+    },
 }
 
 
@@ -80,21 +89,26 @@ def kernel(tmp_path, monkeypatch):
     return "checkout"
 
 
-def run(path, kernel):
-    """The facts of a smaller notebook, after its last cell; a cell that fails raises."""
+def executed(path, kernel, facts):
+    """A smaller notebook, run, and its facts after its last cell; a cell that fails raises."""
     notebook, committed = (nbformat.read(path, as_version=4) for _ in range(2))
     for cell in code_cells(notebook):
         for whole, less in SMALLER[path.stem].items():
             cell.source = cell.source.replace(whole, less)
-    facts = ", ".join(f"{name!r}: {code}" for name, code in (COMMON | OWN[path.stem]).items())
-    source = f"import json\nprint(json.dumps({{{facts}}}))"
+    named = ", ".join(f"{name!r}: {code}" for name, code in facts.items())
+    source = f"import json\nprint(json.dumps({{{named}}}))"
     notebook.cells.append(nbformat.v4.new_code_cell(source))
     resources = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, kernel_name=kernel, timeout=600, resources=resources)
     client.execute()
     for name in SIZELESS[path.stem]:
         assert printed(notebook, name) == printed(committed, name), name
-    found = json.loads(notebook.cells[-1].outputs[0]["text"])
+    return notebook, json.loads(notebook.cells[-1].outputs[0]["text"])
+
+
+def run(path, kernel):
+    """The facts of a smaller notebook that trains."""
+    _, found = executed(path, kernel, TRAINED | OWN[path.stem])
 
     assert found["L_null"] < found["K"] < found["L_star"]
     assert abs(found["K"] - found["K_eq14"]) < 0.05
@@ -122,6 +136,21 @@ def test_heartbeat_runs(kernel):
     assert bound == pytest.approx(found["log_p_exact"], abs=5 * se)
     at_noise, lowest = found["below_upper"]
     assert abs(at_noise) < 1e-3 < -lowest
+
+
+@pytest.mark.slow
+def test_laboratory_runs(kernel):
+    path = ROOT / "notebooks" / "05_laboratory.ipynb"
+    notebook, found = executed(path, kernel, OWN[path.stem])
+    shown = "application/vnd.jupyter.widget-view+json" if found["widgets"] else "image/png"
+    cells = [cell for cell in notebook.cells if re.search(r"(?m)^show\(", cell.source)]
+    assert len(cells) > 5
+    lacking = [c.id for c in cells if not any(shown in o.get("data", {}) for o in c.outputs)]
+    assert lacking == []
+    if not found["widgets"]:
+        committed = nbformat.read(path, as_version=4)
+        for name in ("chain", "account", "bits"):
+            assert printed(notebook, name) == printed(committed, name), name
 
 
 def code_cells(notebook):
@@ -204,7 +233,10 @@ def test_holds_no_path_of_the_machine_that_ran_it(path):
 
 
 def test_the_committed_results_are_those_of_good_models():
-    roll, heartbeat = (nbformat.read(path, as_version=4) for path in NOTEBOOKS)
+    roll, heartbeat = (
+        nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        for name in ("01_swiss_roll", "02_heartbeat")
+    )
     losses = [
         float(re.search(r"network's loss: (-?[\d.]+)", printed(notebook, name))[1])
         for notebook, name in ((roll, "exact"), (heartbeat, "network"))
@@ -213,6 +245,18 @@ def test_the_committed_results_are_those_of_good_models():
     assert 0 < losses[1] < 0.02
     share = re.search(r"exact heartbeats: ([\d.]+)%", printed(heartbeat, "phases"))
     assert float(share[1]) > 97
+
+
+def test_the_committed_account_of_the_laboratory_adds_up():
+    path = ROOT / "notebooks" / "05_laboratory.ipynb"
+    text = printed(nbformat.read(path, as_version=4), "account")
+    by_steps, by_paper = (
+        [float(n) for n in re.findall(r"-?\d+\.\d{4}", part)] for part in text.split("\n\n")
+    )
+    data, end, steps, K, log_p = by_steps
+    assert pytest.approx(data + end + steps, abs=2e-4) == K
+    assert pytest.approx(sum(by_paper[:3]), abs=2e-4) == K
+    assert K < log_p < data
 
 
 @each
