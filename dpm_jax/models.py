@@ -6,20 +6,26 @@ Anything else is a ``Model`` of your own parts.
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dpm_jax import mixture
+from dpm_jax.array_types import Event, Scalar
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.levels import LAST_STEPS, Grid
 from dpm_jax.mixture import Components
+from dpm_jax.networks.conditioned import Conditioned, Seen
+from dpm_jax.networks.convolution import Features
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
-from dpm_jax.networks.multiscale import MultiScale
+from dpm_jax.networks.multiscale import MultiScale, waves
 from dpm_jax.networks.neighbourhood import Neighbourhood
 from dpm_jax.networks.rbf import RBF
+from dpm_jax.networks.residual import Residual
 from dpm_jax.networks.snr import SNRMLP
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
+from dpm_jax.networks.unet import UNet
 from dpm_jax.process import FIXED, LastStep, Model, log_snr
 from dpm_jax.reverse import Form, bridge
 from dpm_jax.schedule import ScheduleFamily
@@ -77,6 +83,69 @@ def gaussian_rbf(
     return Model(kernel, schedule, network, form, event_shape, last_step)
 
 
+class Belief(NamedTuple):
+    """What a network of images is shown of a pixel, and what it says of it.
+
+    Attributes:
+        form: what its read-out means.
+        channels: read-outs per pixel and colour.
+        seen: ``seen(xt, log_alpha_bar)``, features of each pixel by itself.
+    """
+
+    form: Form
+    channels: int
+    seen: Seen
+
+
+def normal_belief(finest: float, *, octaves: int = 9, form: Form = bridge) -> Belief:
+    """A mean and a variance; a pixel is seen with its waves, ``finest`` the shortest of them."""
+
+    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
+        return jnp.concatenate([x, waves(x, finest=finest, octaves=octaves)], -1)
+
+    return Belief(form, gaussian.KERNEL.channels, seen)
+
+
+def mixed_belief(grid: Grid, parts: Components) -> Belief:
+    """Weights of a mixture over grey levels; a pixel is seen as what x_t says of it by itself."""
+
+    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
+        share, alone = mixture.shares(grid, parts, x, log_alpha_bar)
+        return jnp.concatenate([x, alone, share.reshape(*x.shape[:2], -1)], -1)
+
+    return Belief(mixture.bridge(grid, parts), len(parts.weights), seen)
+
+
+TRUNKS = {"residual": Residual, "unet": UNet}
+"""What ``gaussian_convolutional`` may be, by the names that configurations use."""
+
+
+def gaussian_convolutional(
+    event_shape: tuple[int, int, int],
+    schedule: ScheduleFamily,
+    belief: Belief,
+    trunk: Literal["residual", "unet"],
+    *,
+    convolutions: Sequence[int],
+    bumps: int = 24,
+    last_step: LastStep = FIXED,
+    dtype: DTypeLike = jnp.float32,
+) -> Model:
+    """Images [height, width, channels], by a network of convolutions that is told the log-SNR.
+
+    Its parameters fit a model of any other height and width, of any T and schedule.
+
+    ``convolutions`` are the features of each residual block ("residual", all at full resolution),
+    or of each resolution 2⁰, 2⁻¹, … ("unet").
+    """
+    widths = tuple(convolutions)
+    module = Conditioned(
+        belief.channels, belief.seen, widths[0], TRUNKS[trunk](widths), bumps, dtype
+    )
+    network = as_network(module, event_shape, log_snr)
+    return Model(gaussian.KERNEL, schedule, network, belief.form, event_shape, last_step)
+
+
 def gaussian_multiscale(
     event_shape: tuple[int, int, int],
     schedule: ScheduleFamily,
@@ -90,17 +159,19 @@ def gaussian_multiscale(
     bumps: int = 10,
     octaves: int = 9,
     form: Form = bridge,
+    channels: int = gaussian.KERNEL.channels,
     last_step: LastStep = FIXED,
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
     """Images [height, width, channels] of mean 0, overall variance 1: the network of App. D.2.
 
-    ``finest`` is the width of a grey level in the model's units. With ``dense`` empty, the
-    parameters fit a model of any other height and width.
+    ``finest`` is the width of a grey level in the model's units, ``channels`` what ``form`` reads
+    of every pixel and colour. With ``dense`` empty, the parameters fit a model of any other height
+    and width.
     """
     module = MultiScale(
         schedule.steps,
-        gaussian.KERNEL.channels,
+        channels,
         tuple(convolutions),
         scales,
         tuple(dense),

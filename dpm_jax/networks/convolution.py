@@ -11,32 +11,37 @@ Kernel = Float[Array, "rows columns channels features"]
 Features = Float[Array, "height width features"]
 
 
-@jax.custom_vjp
 def convolve(x: Image, kernel: Kernel) -> Features:
     """Y = kernel ∗ x, zeros beyond the border; the kernel's sides are odd.
 
     The gradient is XLA's own, except on CPU: there XLA's gradient by the kernel runs at a
     tenth of the speed inside a loop, and a sum of matrix products takes its place.
     """
+    # The whole is chosen, not its gradient alone: only XLA's own gradient sums over a batch in one
+    # convolution; any other is a group of its own for each image, and a kernel's gradient for each.
+    return lax.platform_dependent(x, kernel, cpu=_with_products, default=_by_xla)
+
+
+def _by_xla(x: Image, kernel: Kernel) -> Features:
     batched = (x[None], kernel)
     return lax.conv_general_dilated(
         *batched, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )[0]
 
 
+@jax.custom_vjp
+def _with_products(x: Image, kernel: Kernel) -> Features:
+    return _by_xla(x, kernel)
+
+
 def _forward(x: Image, kernel: Kernel) -> tuple[Features, tuple[Image, Kernel]]:
-    return convolve(x, kernel), (x, kernel)
+    return _by_xla(x, kernel), (x, kernel)
 
 
 def _backward(residuals: tuple[Image, Kernel], grad: Features) -> tuple[Image, Kernel]:
     x, kernel = residuals
     # By the image: the adjoint of a convolution is one with the kernel turned around.
-    by_image = convolve(grad, jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
-    by_kernel = lax.platform_dependent(x, kernel, grad, cpu=_by_products, default=_by_xla)
-    return by_image, by_kernel
-
-
-def _by_products(x: Image, kernel: Kernel, grad: Features) -> Kernel:
+    by_image = _by_xla(grad, jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
     # dy/dkernel[i, j]: the image shifted by (i, j), times the gradient, summed over pixels.
     rows, columns = kernel.shape[:2]
     height, width = x.shape[:2]
@@ -46,20 +51,7 @@ def _by_products(x: Image, kernel: Kernel, grad: Features) -> Kernel:
         for i in range(rows)
         for j in range(columns)
     ]
-    return jnp.stack(products).reshape(kernel.shape)
+    return by_image, jnp.stack(products).reshape(kernel.shape)
 
 
-def _by_xla(x: Image, kernel: Kernel, grad: Features) -> Kernel:
-    # Images as channels, channels as images: XLA's own form of this gradient.
-    rows, columns = kernel.shape[:2]
-    by_kernel = lax.conv_general_dilated(
-        jnp.moveaxis(x, 2, 0)[..., None],
-        grad[:, :, None, :],
-        (1, 1),
-        ((rows // 2,) * 2, (columns // 2,) * 2),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    return jnp.moveaxis(by_kernel, 0, 2)
-
-
-convolve.defvjp(_forward, _backward)
+_with_products.defvjp(_forward, _backward)

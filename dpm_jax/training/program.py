@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from dpm_jax import memory
-from dpm_jax.array_types import Array
+from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data import dataset
 from dpm_jax.devices import check_divides, data_mesh, replicate, replicated
 from dpm_jax.errors import reason
@@ -50,33 +51,54 @@ def prepare(
     mesh = data_mesh()
     check_divides(config.batch_size, mesh)
     _check_shape(model, examples, batch)
-    init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    optimizer = make_optimizer(config)
-
-    def start(key: Array) -> TrainState:
-        return initial_state(model, optimizer, key)
-
-    abstract = jax.eval_shape(start, init_key)
+    start = partial(initial_state, model, make_optimizer(config), _keys(config).init)
+    abstract = jax.eval_shape(start)
     # Parameters alone may be too many to be compiled: gradients and moments are as large as they.
     _require(config, 2 * memory.of_tree(abstract) + examples.nbytes)
     _check_values(model, examples, batch)
-    train_steps = make_train_steps(model, optimizer, config, mesh, step_key, batch)
     everywhere = replicated(mesh)
-    arguments = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
-        (abstract, jax.eval_shape(jax.numpy.asarray, examples), np.zeros((), np.int32)),
-    )
     try:
-        compiled = train_steps.lower(*arguments).compile()
+        compiled = lowered(model, examples, config, batch).compile()
     except jax.errors.JaxRuntimeError as error:
         raise ValueError(f"training cannot be compiled: {reason(error)}") from None
     # While a checkpoint is written, the state is there twice.
     _require(config, memory.of_program(compiled) + memory.of_tree(abstract))
     return Program(
-        lambda: (replicate(start(init_key), mesh), jax.device_put(examples, everywhere)),
+        lambda: (replicate(start(), mesh), jax.device_put(examples, everywhere)),
         compiled,
         time.perf_counter() - begin,
     )
+
+
+def lowered(
+    model: Model,
+    examples: np.ndarray | jax.ShapeDtypeStruct,
+    config: TrainConfig,
+    batch: dataset.Batch = dataset.examples,
+    platform: str | None = None,
+) -> jax.stages.Lowered:
+    """The program before it is compiled, for this machine or any: "cuda", "tpu", "cpu".
+
+    Of ``examples`` only shape and type are looked at.
+    """
+    mesh, keys, optimizer = data_mesh(), _keys(config), make_optimizer(config)
+    train_steps = make_train_steps(model, optimizer, config, mesh, keys.step, batch)
+    state = jax.eval_shape(partial(initial_state, model, optimizer), keys.init)
+    arguments = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+        (state, jax.eval_shape(jax.numpy.asarray, examples), np.zeros((), np.int32)),
+    )
+    platforms = None if platform is None else (platform,)
+    return train_steps.trace(*arguments).lower(lowering_platforms=platforms)
+
+
+class _Keys(NamedTuple):
+    init: PRNGKey
+    step: PRNGKey
+
+
+def _keys(config: TrainConfig) -> _Keys:
+    return _Keys(*jax.random.split(jax.random.key(config.seed)))
 
 
 def _require(config: TrainConfig, size: int) -> None:

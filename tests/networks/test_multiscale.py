@@ -9,7 +9,7 @@ import pytest
 from reference import jit
 
 from dpm_jax import models, schedule
-from dpm_jax.networks.convolution import _by_products, _by_xla, convolve
+from dpm_jax.networks.convolution import _by_xla, convolve
 from dpm_jax.networks.multiscale import (
     MultiScale,
     MultiScaleConvolution,
@@ -60,10 +60,23 @@ def test_convolution_and_both_gradients_by_loops(size, kernel_size, float64):
             np.testing.assert_allclose(gradient[index], (weight * moved).sum(), atol=1e-10)
 
 
-def test_the_accelerators_gradient_is_the_same():
-    x, kernel, grad = (normal(*s) for s in ((6, 5, 2), (3, 3, 2, 4), (6, 5, 4)))
-    both = (jit(by)(x, kernel, grad) for by in (_by_products, _by_xla))
-    np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-5)
+def test_an_accelerator_has_the_same_gradient_and_sums_it_over_a_batch_in_one_convolution():
+    x, kernel, weight = normal(4, 6, 5, 2), normal(3, 3, 2, 4), normal(4, 6, 5, 4)
+
+    def loss(convolve, x, kernel):
+        return (weight * jax.vmap(convolve, (0, None))(x, kernel)).sum()
+
+    ours, theirs = (
+        jit(jax.grad(partial(loss, by), (0, 1)))(x, kernel) for by in (convolve, _by_xla)
+    )
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
+    traced = jax.jit(jax.grad(partial(loss, convolve), (0, 1))).trace(x, kernel)
+    for platform in ("cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("stablehlo.convolution(") == 2  # of a linear loss: the two gradients
+        assert "feature_group_count = 1" in text
+        assert "feature_group_count = 4" not in text
 
 
 def test_pooling_of_odd_sides_repeats_the_edge():

@@ -19,6 +19,7 @@ MOST_SIDE = 63  # pixels: of a neighbourhood
 MOST_MAPS = 1024  # numbers per pixel: the layer that makes them is of a size that XLA can count
 DDPM = ("epsilon", "x0", "v")  # reverse forms that take a variance
 LARGEST_SIDE = 8192  # pixels: no image is larger
+NetworkName = Literal["multiscale", "neighbourhood", "residual", "unet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +39,21 @@ class ImageConfig(RunConfig):
         reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65;
             "direct", the mean and the variance themselves; DDPM's "epsilon", "x0" or "v".
         variance: of DDPM's reverse: "beta", "beta_tilde" (the default), or learned "between" them.
-        network: "multiscale", the paper's; or "neighbourhood", which reads out a mixture over grey
-            levels for each pixel: small images of one size, of whole levels, on a CPU.
-        convolutions: of "multiscale", features of each convolution; its kernels are 3×3.
-        scales: resolutions of each multi-scale convolution.
+        network: "multiscale", the paper's; "residual", a network at full resolution with one
+            attention, for an accelerator, or "unet", a small U-Net, both told the log-SNR;
+            "neighbourhood", small images of one size, of whole levels, on a CPU.
+        belief: of "bridge", about a pixel: "normal", or a "mixture" over grey levels. By default
+            normal; the mixture where network is neighbourhood.
+        convolutions: features of each 3×3 convolution ("multiscale"), of each block of two
+            ("residual"), or of each resolution, every one half of the last ("unet").
+        scales: of "multiscale", resolutions of each convolution.
         dense: widths of the dense path; none for images of any size.
         dense_maps: numbers per pixel that the dense path ends in.
         upper: widths of the layers per pixel.
         bumps: bump functions of t (eq. 62), or of the log-SNR.
         side: of "neighbourhood", pixels along the square that is seen of a pixel's surroundings.
-        components: of its mixtures.
-        octaves: of "multiscale", wavelengths at which the upper layers see a pixel, from one grey
+        components: of the mixtures.
+        octaves: wavelengths at which a pixel is seen where the belief is normal, from one grey
             level upwards.
         precision: of activations; parameters, read-out and bound are float32.
         heldout_examples: how many held-out images are measured; 0 for all.
@@ -94,7 +99,8 @@ class ImageConfig(RunConfig):
     last_step: Literal["levels", "binned", "fixed"] | None = None
     reverse: Literal["bridge", "paper", "direct", "epsilon", "x0", "v"] = "bridge"
     variance: Literal["beta", "beta_tilde", "between"] | None = None
-    network: Literal["multiscale", "neighbourhood"] = "multiscale"
+    network: NetworkName = "multiscale"
+    belief: Literal["normal", "mixture"] | None = None
     convolutions: tuple[int, ...] = (24, 24, 24)
     scales: int = 4
     dense: tuple[int, ...] = ()
@@ -156,26 +162,29 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
+        if self.mixes:
+            self._check_allowed({"reverse": ("bridge",), "last_step": (None, "levels", "binned")})
         if self.network == "neighbourhood":
-            self._check_neighbourhood()
+            self._check_allowed({"belief": (None, "mixture"), "precision": ("float32",)})
+            if not self.dense:
+                raise ValueError(
+                    "dense must have at least one width where network is neighbourhood"
+                )
 
-    def _check_neighbourhood(self) -> None:
-        """What the one network asks of all else."""
-        allowed: dict[str, tuple[Any, ...]] = {
-            "reverse": ("bridge",),
-            "last_step": (None, "levels", "binned"),
-            "precision": ("float32",),
-        }
+    @property
+    def mixes(self) -> bool:
+        """Whether the belief about a pixel is a mixture over grey levels."""
+        usual = "mixture" if self.network == "neighbourhood" else "normal"
+        return (self.belief or usual) == "mixture"
+
+    def _check_allowed(self, allowed: dict[str, tuple[Any, ...]]) -> None:
+        """What the mixture, or the one network, asks of other flags."""
+        where = "belief is mixture" if self.belief else f"network is {self.network}"
         for name, values in allowed.items():
             value = getattr(self, name)
             if value not in values:
                 said = " or ".join(str(each) for each in values if each is not None)
-                raise ValueError(
-                    f"{name} must be {said} where network is neighbourhood, got {value}: "
-                    "--network multiscale takes the others"
-                )
-        if not self.dense:
-            raise ValueError("dense must have at least one width where network is neighbourhood")
+                raise ValueError(f"{name} must be {said} where {where}, got {value}")
 
 
 ConfigT = TypeVar("ConfigT", bound=ImageConfig)

@@ -19,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from dpm_jax.experiments.base import Experiment
-from dpm_jax.experiments.images.config import ImageConfig, presets
+from dpm_jax.experiments.images.config import ImageConfig, NetworkName, presets
 from dpm_jax.experiments.images.problem import experiment, problem
 from dpm_jax.training.config import require
 
@@ -39,7 +39,7 @@ class Config(ImageConfig):
     EVALUATION: ClassVar[tuple[str, ...]] = (*ImageConfig.EVALUATION, "grade_steps")
 
     workdir: Path = Path("runs/mnist")
-    network: Literal["multiscale", "neighbourhood"] = "neighbourhood"
+    network: NetworkName = "neighbourhood"
     steps: int = 3_000
     upper: tuple[int, ...] = (64, 64)
     bumps: int = 24

@@ -11,6 +11,7 @@ from dpm_jax.experiments.images.config import ImageConfig
 if TYPE_CHECKING:
     from dpm_jax.levels import Grid
     from dpm_jax.mixture import Components
+    from dpm_jax.models import Belief
     from dpm_jax.process import LastStep, Model
     from dpm_jax.schedule import ScheduleFamily
 
@@ -34,12 +35,10 @@ def build_model(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
 def _multiscale(config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily) -> Model:
     import jax.numpy as jnp
 
-    from dpm_jax import lattice, models, reverse
+    from dpm_jax import models
 
     height, width, channels = facts["event_shape"]
-    form = reverse.named(config.reverse, config.variance)
-    if config.reverse == "bridge" and _on_levels(facts):
-        form = lattice.bridge(_grid(facts))
+    belief = _belief(config, facts)
     return models.gaussian_multiscale(
         (height, width, channels),
         schedule,
@@ -51,7 +50,8 @@ def _multiscale(config: ImageConfig, facts: Mapping[str, Any], schedule: Schedul
         upper=config.upper,
         bumps=config.bumps,
         octaves=config.octaves,
-        form=form,
+        form=belief.form,
+        channels=belief.channels,
         last_step=_last_step(facts),
         dtype=jnp.dtype(config.precision),
     )
@@ -77,7 +77,43 @@ def _neighbourhood(
     )
 
 
-NETWORKS = {"multiscale": _multiscale, "neighbourhood": _neighbourhood}
+def _convolutional(
+    config: ImageConfig, facts: Mapping[str, Any], schedule: ScheduleFamily
+) -> Model:
+    import jax.numpy as jnp
+
+    from dpm_jax import models
+
+    height, width, channels = facts["event_shape"]
+    return models.gaussian_convolutional(
+        (height, width, channels),
+        schedule,
+        _belief(config, facts),
+        config.network,  # type: ignore[arg-type]  # one of the two
+        convolutions=config.convolutions,
+        bumps=config.bumps,
+        last_step=_last_step(facts),
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+NETWORKS = {
+    "multiscale": _multiscale,
+    "neighbourhood": _neighbourhood,
+    "residual": _convolutional,
+    "unet": _convolutional,
+}
+
+
+def _belief(config: ImageConfig, facts: Mapping[str, Any]) -> Belief:
+    from dpm_jax import lattice, models, reverse
+
+    if config.mixes:
+        return models.mixed_belief(_grid(facts), _components(facts))
+    form = reverse.named(config.reverse, config.variance)
+    if config.reverse == "bridge" and _on_levels(facts):
+        form = lattice.bridge(_grid(facts))
+    return models.normal_belief(facts["finest"], octaves=config.octaves, form=form)
 
 
 def _components(facts: Mapping[str, Any]) -> Components:

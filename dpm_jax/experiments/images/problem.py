@@ -83,11 +83,11 @@ def experiment(
     }
     if last_step in ON_LEVELS:
         facts["lowest"] = ((0.5 - data.scaling.mean) / data.scaling.scale).ravel().tolist()
-    if config.network == "neighbourhood":
+    if config.mixes:
         if last_step not in ON_LEVELS:
             raise ValueError(
-                "network must be multiscale for images of real numbers, got neighbourhood: "
-                "they have no grey levels"
+                "belief must be normal for images of real numbers, got mixture "
+                f"(network {config.network}): they have no grey levels"
             )
         counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
         parts = mixture.components(counts, config.components, config.components // 2)
