@@ -281,7 +281,7 @@ def test_the_accelerator_is_asked_for_only_where_it_decides():
         return True
 
     images = registry.problem("mnist").presets
-    assert command_line.preset(images, None, accelerator).preset == "paper"
+    assert command_line.preset(images, None, accelerator).preset == "residual"
     assert command_line.preset(images, None, lambda: False).preset == "cpu"
     assert command_line.preset(images, "cpu", accelerator).preset == "cpu"
     assert command_line.preset(PROBLEM.presets, None, accelerator).preset == "default"

@@ -207,8 +207,10 @@ def test_a_bound_on_levels_is_quoted_as_the_density_that_it_is(dead_leaves, tmp_
     assert samples.dtype == np.uint8
 
 
-@pytest.mark.parametrize("preset", ["cpu", "paper"])
-@pytest.mark.parametrize("name", NAMES)
+EVERY_PRESET = [(name, preset) for name in NAMES for preset in registry.problem(name).presets]
+
+
+@pytest.mark.parametrize(("name", "preset"), EVERY_PRESET)
 def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
     """By shapes alone: nothing is compiled or computed."""
     problem = registry.problem(name)
@@ -271,7 +273,17 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--parzen-samples -1", "parzen_samples must be at least 0, got -1"),
         ("--mcgsm-steps -1", "mcgsm_steps must be at least 0, got -1"),
         ("--reverse sideways", "see --help"),
-        ("--preset default", "preset must be one of cpu, paper, got default"),
+        ("--preset default", "paper, got default"),
+        ("--belief mixture --reverse paper", "reverse must be bridge where belief is mixture"),
+        (
+            "--belief mixture --last-step fixed",
+            "last_step must be levels or binned where belief is mixture, got fixed",
+        ),
+        (
+            "--network neighbourhood --belief normal",
+            "belief must be mixture where network is neighbourhood, got normal",
+        ),
+        ("--network transformer", "see --help"),
         ("--evaluate nowhere", "nowhere does not exist: has its training ended?"),
     ],
 )

@@ -1,16 +1,24 @@
 """The program that trains is compiled once, and refused before it takes memory."""
 
+import importlib.util
 import time
+from pathlib import Path
 
 import jax
 import pytest
 import toys
 
 from dpm_jax import memory, models, schedule
+from dpm_jax.experiments import registry
 from dpm_jax.training import program
 from dpm_jax.training.loop import fit
 
 GIB = 2**30
+SPEC = importlib.util.spec_from_file_location(
+    "presets", Path(__file__).parents[2] / "benchmarks" / "presets.py"
+)
+presets = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(presets)
 
 
 @pytest.fixture
@@ -65,3 +73,17 @@ def test_a_program_that_is_given_is_not_compiled_again(monkeypatch):
         lambda a, b: (a == b).all() or pytest.fail("differ"), fitted.params, straight.params
     )
     assert fitted.first_step_seconds > made.seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_the_preset_for_an_accelerator_is_lowered_for_one(name):
+    """With no such chip at hand: nothing is compiled. Its cost is what its layers say."""
+    config = registry.problem(name).presets["residual"]
+    model = presets.model_of(name, config)
+    height, width, _ = model.event_shape
+    flops = {platform: presets.cost(model, config, platform)[0] for platform in ("cuda", "tpu")}
+    blocks = 2 * len(config.convolutions) * 2 * 9 * config.convolutions[0] ** 2 * height * width
+    # Forward, and back to the image and to the kernel.
+    assert flops["cuda"] == pytest.approx(3 * config.batch_size * blocks, rel=0.1)
+    assert flops["tpu"] == pytest.approx(flops["cuda"], rel=0.01)

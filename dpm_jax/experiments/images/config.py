@@ -163,9 +163,12 @@ class ImageConfig(RunConfig):
                 f"got {self.times_per_example}"
             )
         if self.mixes:
-            self._check_allowed({"reverse": ("bridge",), "last_step": (None, "levels", "binned")})
+            where = "belief is mixture" if self.belief else f"network is {self.network}"
+            allowed: dict[str, tuple[Any, ...]] = {"last_step": (None, "levels", "binned")}
+            self._check_allowed(where, allowed | {"reverse": ("bridge",)})
         if self.network == "neighbourhood":
-            self._check_allowed({"belief": (None, "mixture"), "precision": ("float32",)})
+            allowed = {"belief": (None, "mixture"), "precision": ("float32",)}
+            self._check_allowed("network is neighbourhood", allowed)
             if not self.dense:
                 raise ValueError(
                     "dense must have at least one width where network is neighbourhood"
@@ -177,9 +180,8 @@ class ImageConfig(RunConfig):
         usual = "mixture" if self.network == "neighbourhood" else "normal"
         return (self.belief or usual) == "mixture"
 
-    def _check_allowed(self, allowed: dict[str, tuple[Any, ...]]) -> None:
-        """What the mixture, or the one network, asks of other flags."""
-        where = "belief is mixture" if self.belief else f"network is {self.network}"
+    def _check_allowed(self, where: str, allowed: dict[str, tuple[Any, ...]]) -> None:
+        """Raise ValueError on a flag whose value is not one of those that go with another's."""
         for name, values in allowed.items():
             value = getattr(self, name)
             if value not in values:
@@ -203,3 +205,20 @@ def presets(cpu: ConfigT, **paper: Any) -> dict[str, ConfigT]:
         "precision": "bfloat16",
     }
     return {"cpu": cpu, "paper": replace(cpu, **shared | paper)}
+
+
+def with_residual(presets: dict[str, ConfigT], **sizes: Any) -> dict[str, ConfigT]:
+    """These presets and "residual", before "paper": what an accelerator takes if none is named."""
+    shared: dict[str, Any] = {
+        "preset": "residual",
+        "network": "residual",
+        "convolutions": (128,) * 12,
+        "dense": (),
+        "bumps": 24,
+        # The log-SNR blends only scales and shifts, so that a step of its own costs no image more.
+        "batch_size": 256,
+        "times_per_batch": 256,
+        "learning_rate": 5e-4,
+    }
+    residual = replace(presets["paper"], **shared | sizes)
+    return {"cpu": presets["cpu"], "residual": residual, "paper": presets["paper"]}
