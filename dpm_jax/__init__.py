@@ -23,7 +23,7 @@ The rooms, in the order in which they may import each other:
     laws          laws that are known: swiss roll, heartbeat, and what no model can beat
     laboratory    laws on few states, of which every answer is a sum: NumPy alone
     course        pages that draw from the laboratory and move without a server
-    networks      flax modules: RBF, MLP, multi-scale, read-outs in t
+    networks      flax modules: RBF, MLP, multi-scale, residual, U-Net, read-outs in t
     models        ready-made models of vectors, bits and images
     training      one compiled step, its checkpoints and its record, the model file
     evaluation    held-out bounds, the paper's tables, baselines, figures

@@ -40,17 +40,17 @@ SMALLER = {
         "T, first_noise = 1000,": "T, first_noise = 40,",
         "keep = (0, 200, 400, 600, 800, T)": "keep = (0, 8, 16, 24, 32, T)",
         "heldout=500, dequantise": "heldout=64, dequantise",
-        "steps=400, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
+        "steps=300, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
         "times_per_batch=8",
     },
     "04_ddpm": {
         "T = 200\n": "T = 20\n",
         "train=200_000, heldout=4_000": "train=20_000, heldout=500",
-        "TrainConfig(steps=3000, batch_size=512, times_per_batch=64)": "TrainConfig("
+        "TrainConfig(steps=2000, batch_size=256, times_per_batch=64)": "TrainConfig("
         "steps=300, batch_size=64, times_per_batch=16)",
         "heldout=400, dequantise": "heldout=64, dequantise",
         '"times": 32, "chunk": 50': '"times": 8, "chunk": 64',
-        "steps=400, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
+        "steps=250, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
         "times_per_batch=8",
         "convolutions=(16, 32)": "convolutions=(8, 8)",
     },
