@@ -16,6 +16,7 @@ The rooms, in the order in which they may import each other:
     levels        last steps that end in a grey level
     lattice       a normal belief about x_0 restricted to grey levels
     mixture       a belief about x_0 that is a mixture of levels and normals
+    wiener        a belief about x_0 from the second moments of a pixel's surroundings
     foreign       a network that was trained anywhere, as a process
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
@@ -80,6 +81,7 @@ _ROOMS = (
     "levels",
     "lattice",
     "mixture",
+    "wiener",
     "foreign",
     "bound",
     "sampling",

@@ -12,7 +12,7 @@ from dpm_jax.array_types import Event, ReadOut
 from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.kernels.gaussian import LEAST_VARIANCE, Normal
 from dpm_jax.levels import Grid
-from dpm_jax.reverse import Form
+from dpm_jax.reverse import Base, Form, under_prior
 from dpm_jax.schedule import Coefficients
 
 WIDE = 0.5
@@ -65,11 +65,11 @@ def restrict(grid: Grid, normal: Normal) -> Restricted:
     )
 
 
-def bridge(grid: Grid) -> Form:
-    """``reverse.bridge`` with its belief restricted to the grid."""
+def bridge(grid: Grid, base: Base = under_prior) -> Form:
+    """``reverse.bridge`` with its belief restricted to the grid, shifted from another ``base``."""
 
     def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
-        belief = kernel.shift(kernel.marginal(xt, c.log_alpha_bar), readout)
+        belief = kernel.shift(base(kernel, xt, c), readout)
         _, mean, variance = restrict(grid, belief)
         return kernel.bridge(Normal(mean, variance), xt, c.beta, c.log_alpha_bar_prev)
 

@@ -4,16 +4,17 @@ Anything else is a ``Model`` of your own parts.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dpm_jax import mixture
+from dpm_jax import mixture, wiener
 from dpm_jax.array_types import Event, Scalar
 from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.levels import LAST_STEPS, Grid
 from dpm_jax.mixture import Components
 from dpm_jax.networks.conditioned import Conditioned, Seen
@@ -27,8 +28,9 @@ from dpm_jax.networks.snr import SNRMLP
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
 from dpm_jax.networks.unet import UNet
 from dpm_jax.process import FIXED, LastStep, Model, log_snr
-from dpm_jax.reverse import Form, bridge
-from dpm_jax.schedule import ScheduleFamily
+from dpm_jax.reverse import Base, Form, bridge, shifted
+from dpm_jax.schedule import Coefficients, ScheduleFamily
+from dpm_jax.wiener import Surroundings
 
 
 def gaussian_mlp(
@@ -114,6 +116,24 @@ def mixed_belief(grid: Grid, parts: Components) -> Belief:
         return jnp.concatenate([x, alone, share.reshape(*x.shape[:2], -1)], -1)
 
     return Belief(mixture.bridge(grid, parts), len(parts.weights), seen)
+
+
+def wiener_belief(around: Surroundings, shift: Callable[[Base], Form] = shifted) -> Belief:
+    """A mean and a variance, shifted from what second moments tell of a pixel (``dpm_jax.wiener``).
+
+    A pixel is seen as x_t, its x̂_0 by second moments, and what that leaves of x_t as a multiple of
+    the noise. ``shift(base)`` is the form: ``reverse.shifted``, or ``lattice.bridge`` of a grid.
+    """
+
+    def base(kernel: Kernel, xt: Event, c: Coefficients) -> Distribution:
+        return wiener.belief(around, xt, c.log_alpha_bar)
+
+    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
+        mean = wiener.belief(around, x, log_alpha_bar).mean
+        noise = jnp.sqrt(-jnp.expm1(log_alpha_bar))
+        return jnp.concatenate([x, mean, (x - jnp.exp(0.5 * log_alpha_bar) * mean) / noise], -1)
+
+    return Belief(shift(base), gaussian.KERNEL.channels, seen)
 
 
 TRUNKS = {"residual": Residual, "unet": UNet}

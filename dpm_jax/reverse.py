@@ -22,6 +22,15 @@ Form = Callable[[Kernel, ReadOut, Event, Coefficients], Distribution]
 """``form(kernel, readout, xt, coefficients)`` is p(x_{t-1} | x_t)."""
 
 
+Base = Callable[[Kernel, Event, Coefficients], Distribution]
+"""``base(kernel, xt, coefficients)`` is a belief about x_0, for a read-out to shift."""
+
+
+def under_prior(kernel: Kernel, xt: Event, c: Coefficients) -> Distribution:
+    """p(x_0 | x_t) where x_0 ~ π: q(x_t | x_0) turned around, by detailed balance."""
+    return kernel.marginal(xt, c.log_alpha_bar)
+
+
 def bridge(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
     """∫ belief(x_0) q(x_{t-1} | x_t, x_0) dx_0: the forward kernel at z = 0.
 
@@ -33,8 +42,17 @@ def bridge(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Dist
 
     for bits, z adds to the log-odds of x_0 = 1.
     """
-    belief = kernel.shift(kernel.marginal(xt, c.log_alpha_bar), readout)
-    return kernel.bridge(belief, xt, c.beta, c.log_alpha_bar_prev)
+    return shifted(under_prior)(kernel, readout, xt, c)
+
+
+def shifted(base: Base) -> Form:
+    """``bridge`` for a read-out that shifts another belief about x_0: ``base`` itself at z = 0."""
+
+    def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
+        belief = kernel.shift(base(kernel, xt, c), readout)
+        return kernel.bridge(belief, xt, c.beta, c.log_alpha_bar_prev)
+
+    return form
 
 
 def paper(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Normal:

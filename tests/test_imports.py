@@ -137,6 +137,7 @@ def test_each_dependency_stays_in_its_room(dependency, where):
         "levels",
         "lattice",
         "mixture",
+        "wiener",
         "foreign",
         "bound",
         "entropy",

@@ -14,17 +14,10 @@ from dpm_jax.array_types import Array, Event, Float, Scalar, Time
 from dpm_jax.networks.multiscale import LECUN
 from dpm_jax.networks.snr import HIGHEST, LOWEST, SPAN
 from dpm_jax.networks.temporal import ZERO, Bumps, bumps
+from dpm_jax.wiener import squares
 
 Look = Callable[[Event, Scalar], tuple[Float[Array, "*event m"], Event]]
 """``look(xt, log_alpha_bar)``: features of each pixel by itself, and E[x_0 | x_t] by itself."""
-
-
-def squares(x: Float[Array, "height width channels"], side: int) -> Float[Array, "height width k"]:
-    """Of every pixel, the ``side`` × ``side`` pixels around it; zeros beyond the border."""
-    height, width = x.shape[:2]
-    padded = jnp.pad(x, ((side // 2,) * 2, (side // 2,) * 2, (0, 0)))
-    views = [padded[i : i + height, j : j + width] for i in range(side) for j in range(side)]
-    return jnp.concatenate(views, -1)
 
 
 class Neighbourhood(nn.Module):

@@ -225,6 +225,7 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         "last_step": "levels",
         "lowest": [-1.7, -1.6, -1.5],
         "components": parts._asdict(),
+        "autocovariance": np.eye(3)[None, None] * np.ones((3, 3, 1, 1)),
     }
     family = schedule.learned(config.timesteps, 1e-6, knots=16)
     model = problem.model(config, facts, family)
@@ -284,6 +285,14 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
             "belief must be mixture where network is neighbourhood, got normal",
         ),
         ("--network transformer", "see --help"),
+        (
+            "--belief wiener --network multiscale",
+            "network must be residual or unet where belief is wiener, got multiscale",
+        ),
+        (
+            "--network unet --belief wiener --reverse paper",
+            "reverse must be bridge where belief is wiener, got paper",
+        ),
         ("--evaluate nowhere", "nowhere does not exist: has its training ended?"),
     ],
 )

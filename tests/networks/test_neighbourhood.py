@@ -9,10 +9,10 @@ from dpm_jax import models, schedule
 from dpm_jax.evaluation.likelihood import evaluate
 from dpm_jax.levels import Grid
 from dpm_jax.mixture import Components
-from dpm_jax.networks.neighbourhood import squares
 from dpm_jax.process import bind, init
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.loop import fit
+from dpm_jax.wiener import squares
 
 GRID = Grid(np.array([-0.4], np.float32), 1 / 70, 256)
 PARTS = Components((0.0, 255.0), (60.0, 128.0, 190.0), (30.0,) * 3, (0.6, 0.2, 0.05, 0.1, 0.05))

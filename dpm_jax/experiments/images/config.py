@@ -19,6 +19,7 @@ MOST_SIDE = 63  # pixels: of a neighbourhood
 MOST_MAPS = 1024  # numbers per pixel: the layer that makes them is of a size that XLA can count
 DDPM = ("epsilon", "x0", "v")  # reverse forms that take a variance
 LARGEST_SIDE = 8192  # pixels: no image is larger
+BeliefName = Literal["normal", "wiener", "mixture"]
 NetworkName = Literal["multiscale", "neighbourhood", "residual", "unet"]
 
 
@@ -39,11 +40,13 @@ class ImageConfig(RunConfig):
         reverse: "bridge", a belief about x_0 that the read-out shifts; "paper", eq. 64-65;
             "direct", the mean and the variance themselves; DDPM's "epsilon", "x0" or "v".
         variance: of DDPM's reverse: "beta", "beta_tilde" (the default), or learned "between" them.
-        network: "multiscale", the paper's; "residual", a network at full resolution with one
-            attention, for an accelerator, or "unet", a small U-Net, both told the log-SNR;
+        network: "unet", a small U-Net, or "residual", a network at full resolution with one
+            attention, for an accelerator, both told the log-SNR; "multiscale", the paper's;
             "neighbourhood", small images of one size, of whole levels, on a CPU.
-        belief: of "bridge", about a pixel: "normal", or a "mixture" over grey levels. By default
-            normal; the mixture where network is neighbourhood.
+        belief: of "bridge", about a pixel: "normal", shifted from what x_t says of it by itself;
+            "wiener", a normal shifted from what second moments make of a square around it; or a
+            "mixture" over grey levels. By default the mixture where network is neighbourhood,
+            normal where it is multiscale or reverse not bridge, and wiener elsewhere.
         convolutions: features of each 3×3 convolution ("multiscale"), of each block of two
             ("residual"), or of each resolution, every one half of the last ("unet").
         scales: of "multiscale", resolutions of each convolution.
@@ -51,7 +54,8 @@ class ImageConfig(RunConfig):
         dense_maps: numbers per pixel that the dense path ends in.
         upper: widths of the layers per pixel.
         bumps: bump functions of t (eq. 62), or of the log-SNR.
-        side: of "neighbourhood", pixels along the square that is seen of a pixel's surroundings.
+        side: pixels along the square around a pixel, of "neighbourhood" and of belief "wiener",
+            where it is no larger than the image.
         components: of the mixtures.
         octaves: wavelengths at which a pixel is seen where the belief is normal, from one grey
             level upwards.
@@ -99,14 +103,14 @@ class ImageConfig(RunConfig):
     last_step: Literal["levels", "binned", "fixed"] | None = None
     reverse: Literal["bridge", "paper", "direct", "epsilon", "x0", "v"] = "bridge"
     variance: Literal["beta", "beta_tilde", "between"] | None = None
-    network: NetworkName = "multiscale"
-    belief: Literal["normal", "mixture"] | None = None
-    convolutions: tuple[int, ...] = (24, 24, 24)
+    network: NetworkName = "unet"
+    belief: BeliefName | None = None
+    convolutions: tuple[int, ...] = (24, 48, 64)
     scales: int = 4
     dense: tuple[int, ...] = ()
     dense_maps: int = 4
     upper: tuple[int, ...] = (48, 48)
-    bumps: int = 10
+    bumps: int = 24
     side: int = 7
     components: int = 10
     octaves: int = 9
@@ -162,10 +166,13 @@ class ImageConfig(RunConfig):
                 f"times_per_example must be less than timesteps, {self.timesteps}, or 0 for all, "
                 f"got {self.times_per_example}"
             )
-        if self.mixes:
+        if self.believed == "mixture":
             where = "belief is mixture" if self.belief else f"network is {self.network}"
             allowed: dict[str, tuple[Any, ...]] = {"last_step": (None, "levels", "binned")}
             self._check_allowed(where, allowed | {"reverse": ("bridge",)})
+        if self.belief == "wiener":
+            allowed = {"network": ("residual", "unet"), "reverse": ("bridge",)}
+            self._check_allowed("belief is wiener", allowed)
         if self.network == "neighbourhood":
             allowed = {"belief": (None, "mixture"), "precision": ("float32",)}
             self._check_allowed("network is neighbourhood", allowed)
@@ -175,10 +182,11 @@ class ImageConfig(RunConfig):
                 )
 
     @property
-    def mixes(self) -> bool:
-        """Whether the belief about a pixel is a mixture over grey levels."""
-        usual = "mixture" if self.network == "neighbourhood" else "normal"
-        return (self.belief or usual) == "mixture"
+    def believed(self) -> BeliefName:
+        """What is believed about a pixel: if it is not said, as the network wants it."""
+        usual: dict[NetworkName, BeliefName] = {"multiscale": "normal", "neighbourhood": "mixture"}
+        by_network = usual.get(self.network, "wiener" if self.reverse == "bridge" else "normal")
+        return self.belief or by_network
 
     def _check_allowed(self, where: str, allowed: dict[str, tuple[Any, ...]]) -> None:
         """Raise ValueError on a flag whose value is not one of those that go with another's."""
@@ -196,6 +204,8 @@ def presets(cpu: ConfigT, **paper: Any) -> dict[str, ConfigT]:
     """The presets of a script: ``cpu``, and "paper", what all share on an accelerator and more."""
     shared: dict[str, Any] = {
         "preset": "paper",
+        "network": "multiscale",
+        "bumps": 10,
         "steps": 100_000,
         "warmup_steps": 1_000,
         "learning_rate": 1e-3,

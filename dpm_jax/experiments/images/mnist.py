@@ -48,7 +48,6 @@ class Config(ImageConfig):
     network: NetworkName = "neighbourhood"
     steps: int = 3_000
     upper: tuple[int, ...] = (64, 64)
-    bumps: int = 24
     convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
     dense: tuple[int, ...] = (512, 512)
@@ -63,8 +62,6 @@ class Config(ImageConfig):
 PRESETS = with_residual(
     presets(
         Config(),
-        network="multiscale",
-        bumps=10,
         batch_size=512,
         times_per_batch=64,
         convolutions=(64, 64, 64, 64),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dpm_jax.experiments.images.config import ImageConfig
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dpm_jax.models import Belief
     from dpm_jax.process import LastStep, Model
     from dpm_jax.schedule import ScheduleFamily
+    from dpm_jax.wiener import Surroundings
 
 FIRST_NOISE = {
     # Standard deviation of x_1's noise in grey levels: what a posterior over levels cannot undo,
@@ -108,12 +110,35 @@ NETWORKS = {
 def _belief(config: ImageConfig, facts: Mapping[str, Any]) -> Belief:
     from dpm_jax import lattice, models, reverse
 
-    if config.mixes:
+    if config.believed == "mixture":
         return models.mixed_belief(_grid(facts), _components(facts))
+    shift = partial(lattice.bridge, _grid(facts)) if _on_levels(facts) else reverse.shifted
+    if config.believed == "wiener":
+        return models.wiener_belief(_surroundings(facts), shift)
     form = reverse.named(config.reverse, config.variance)
-    if config.reverse == "bridge" and _on_levels(facts):
-        form = lattice.bridge(_grid(facts))
+    if config.reverse == "bridge":
+        form = shift(reverse.under_prior)
     return models.normal_belief(facts["finest"], octaves=config.octaves, form=form)
+
+
+def _surroundings(facts: Mapping[str, Any]) -> Surroundings:
+    """Squares of the images by their components, from what was saved; a person may have edited."""
+    import numpy as np
+
+    from dpm_jax import wiener
+
+    channels = facts["event_shape"][-1]
+    try:
+        found = np.array(facts["autocovariance"], np.float64)
+    except (KeyError, TypeError, ValueError):
+        found = np.full(1, np.nan)
+    shifts = len(found)
+    if found.shape != (shifts, shifts, channels, channels) or not np.isfinite(found).all():
+        raise ValueError(
+            f"autocovariance must be finite, [shifts, shifts, {channels}, {channels}], got one of "
+            f"shape {found.shape}"
+        )
+    return wiener.surroundings(found)
 
 
 def _components(facts: Mapping[str, Any]) -> Components:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dpm_jax.data.dataset import Images
+    from dpm_jax.data.patches import ImageData
     from dpm_jax.experiments.images.grade import Lesson
     from dpm_jax.scaling import Unit
 
+FIELDS = 2_000  # training images whose second moments are taken
 KNOTS = 16  # of the learned schedule: about as many as steps are drawn for a batch
 
 
@@ -48,7 +50,6 @@ def experiment(
     """
     import numpy as np
 
-    from dpm_jax import mixture
     from dpm_jax.data import patches
     from dpm_jax.data.dataset import digest
     from dpm_jax.experiments.images import measure, summary
@@ -83,15 +84,7 @@ def experiment(
     }
     if last_step in ON_LEVELS:
         facts["lowest"] = ((0.5 - data.scaling.mean) / data.scaling.scale).ravel().tolist()
-    if config.mixes:
-        if last_step not in ON_LEVELS:
-            raise ValueError(
-                "belief must be normal for images of real numbers, got mixture "
-                f"(network {config.network}): they have no grey levels"
-            )
-        counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
-        parts = mixture.components(counts, config.components, config.components // 2)
-        facts["components"] = {name: list(values) for name, values in parts._asdict().items()}
+    facts |= _believed(config, data, last_step)
     beta_1 = _beta_1(FIRST_NOISE[last_step] * data.finest)
     beta_1 = beta_1 if config.beta_1 is None else config.beta_1
     family, inputs = schedule_family(
@@ -111,6 +104,30 @@ def experiment(
         watch=partial(measure.watch, config, data),
         summary=summary.summary,
     )
+
+
+def _believed(config: ImageConfig, data: ImageData, last_step: str) -> dict[str, Any]:
+    """What beliefs about a pixel start from, of the training images."""
+    import numpy as np
+
+    from dpm_jax import mixture, scaling, wiener
+
+    if config.believed == "wiener":
+        shortest = min(data.dataset.heldout.shape[1:3])
+        side = min(config.side, shortest - 1 + shortest % 2)  # odd
+        pixels = data.pixels(FIELDS, seed=config.seed).astype(np.float64) + 0.5 * data.grain
+        fields = scaling.standardise(data.scaling, pixels).astype(np.float64)
+        return {"autocovariance": wiener.autocovariance(fields, side).tolist()}
+    if config.believed != "mixture":
+        return {}
+    if last_step not in ON_LEVELS:
+        raise ValueError(
+            "belief must be normal or wiener for images of real numbers, got mixture "
+            f"(network {config.network}): they have no grey levels"
+        )
+    counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
+    parts = mixture.components(counts, config.components, config.components // 2)
+    return {"components": {name: list(values) for name, values in parts._asdict().items()}}
 
 
 def _beta_1(std: float) -> float:
