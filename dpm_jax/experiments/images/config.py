@@ -180,6 +180,15 @@ class ImageConfig(RunConfig):
         usual = "mixture" if self.network == "neighbourhood" else "normal"
         return (self.belief or usual) == "mixture"
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the network can be asked of a scene larger than what it was trained on.
+
+        A dense path fits one size, and an attention over every pixel of a scene does not fit in
+        memory.
+        """
+        return self.network == "unet" or (self.network == "multiscale" and not self.dense)
+
     def _check_allowed(self, where: str, allowed: dict[str, tuple[Any, ...]]) -> None:
         """Raise ValueError on a flag whose value is not one of those that go with another's."""
         for name, values in allowed.items():
