@@ -28,22 +28,39 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "told the log-SNR": untrained(place / "snr", "swiss_roll", "--network snr"),
         "heartbeat": untrained(place / "beat", "heartbeat"),
         "images": untrained_images(place),
+        "residual, bfloat16": of_images(place, "residual", "--precision bfloat16"),
+        "unet, mixture": of_images(place, "unet", "--belief mixture --components 4"),
     }
+
+
+def of_images(place: Path, network: str, flags: str) -> Path:
+    """Of the same images as ``untrained_images``, by another network."""
+    flags = f"--data {place / 'mine.npy'} --network {network} --convolutions 2 3 {flags}"
+    return untrained(place / network, "images", flags)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("name", ["swiss_roll", "told the log-SNR", "heartbeat", "images"])
+EXPERIMENTS = {
+    "swiss_roll": "swiss_roll",
+    "told the log-SNR": "swiss_roll",
+    "heartbeat": "heartbeat",
+    "images": "images",
+    "residual, bfloat16": "images",
+    "unet, mixture": "images",
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_is_loaded_is_what_was_trained_and_nothing_is_touched(runs, name):
     before = snapshot(runs[name])
     run = dpm_jax.load(runs[name])
     assert snapshot(runs[name]) == before
     assert (run.effort.steps, run.effort.train_seconds) == (7, 1.5)
-    experiment = "swiss_roll" if name == "told the log-SNR" else name
-    assert run.problem.name == experiment
-    model = registry.problem(experiment).build(run.config).model
+    assert run.problem.name == EXPERIMENTS[name]
+    model = registry.problem(EXPERIMENTS[name]).build(run.config).model
     expected = bind(model, init(model, jax.random.key(1)))
     jax.tree.map(np.testing.assert_array_equal, run.process.params, expected.params)
     # The schedule's numbers are the trained ones, computed only once.

@@ -105,7 +105,7 @@ class ImageConfig(RunConfig):
     variance: Literal["beta", "beta_tilde", "between"] | None = None
     network: NetworkName = "unet"
     belief: BeliefName | None = None
-    convolutions: tuple[int, ...] = (24, 48, 64)
+    convolutions: tuple[int, ...] = (16, 32, 64)
     scales: int = 4
     dense: tuple[int, ...] = ()
     dense_maps: int = 4
@@ -187,6 +187,15 @@ class ImageConfig(RunConfig):
         usual: dict[NetworkName, BeliefName] = {"multiscale": "normal", "neighbourhood": "mixture"}
         by_network = usual.get(self.network, "wiener" if self.reverse == "bridge" else "normal")
         return self.belief or by_network
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the network can be asked of a scene larger than what it was trained on.
+
+        A dense path fits one size, and an attention over every pixel of a scene does not fit in
+        memory.
+        """
+        return self.network == "unet" or (self.network == "multiscale" and not self.dense)
 
     def _check_allowed(self, where: str, allowed: dict[str, tuple[Any, ...]]) -> None:
         """Raise ValueError on a flag whose value is not one of those that go with another's."""

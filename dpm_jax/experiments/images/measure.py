@@ -92,7 +92,7 @@ def measure(
     found.draw("schedules", figures.schedules, {"learned": np.asarray(process.schedule.beta)})
     found.extend("inpainting", restored.inpaint, subject, key.inpainting)
     found.extend("interpolation", interpolation.between, subject, key.interpolation)
-    if not config.dense:  # a dense path fits one size of images only
+    if config.any_size:
         found.extend("hole", restored.fill_hole, subject, key.hole)
     graded = None if drawn is None else drawn[0]
     if config.parzen_samples:

@@ -121,7 +121,7 @@ def inpaint(subject: Subject, key: PRNGKey) -> Found:
 def fill_hole(subject: Subject, key: PRNGKey) -> Found:
     """A hole in a held-out scene that is larger than what the model was trained on (Figure 5).
 
-    Only where there is such a scene. The network must have no dense path: that fits one size.
+    Only where there is such a scene. The network must be one for any size.
     """
     scenes = [s for s in subject.data.scenes if min(s.shape[:2]) > HOLE]
     if not scenes or subject.process.event_shape[0] >= HOLE:
