@@ -25,6 +25,7 @@ The rooms, in the order in which they may import each other:
     laboratory    laws on few states, of which every answer is a sum: NumPy alone
     course        pages that draw from the laboratory and move without a server
     networks      flax modules: RBF, MLP, multi-scale, residual, U-Net, read-outs in t
+    beliefs       what networks of images are shown of a pixel, and say of it
     models        ready-made models of vectors, bits and images
     training      one compiled step, its checkpoints and its record, the model file
     evaluation    held-out bounds, the paper's tables, baselines, figures
@@ -74,6 +75,7 @@ _HOMES = {
 }
 _ROOMS = (
     "models",
+    "beliefs",
     "schedule",
     "scaling",
     "kernels",

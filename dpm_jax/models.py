@@ -4,23 +4,21 @@ Anything else is a ``Model`` of your own parts.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dpm_jax import mixture, wiener
-from dpm_jax.array_types import Event, Scalar
+from dpm_jax import mixture
+from dpm_jax.beliefs import Belief
 from dpm_jax.kernels import binomial, gaussian
-from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.levels import LAST_STEPS, Grid
 from dpm_jax.mixture import Components
-from dpm_jax.networks.conditioned import Conditioned, Seen
-from dpm_jax.networks.convolution import Features
+from dpm_jax.networks.conditioned import Conditioned
 from dpm_jax.networks.mlp import MLP, fourier_features, signs
-from dpm_jax.networks.multiscale import MultiScale, waves
+from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.neighbourhood import Neighbourhood
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.residual import Residual
@@ -28,9 +26,8 @@ from dpm_jax.networks.snr import SNRMLP
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network
 from dpm_jax.networks.unet import UNet
 from dpm_jax.process import FIXED, LastStep, Model, log_snr
-from dpm_jax.reverse import Base, Form, bridge, shifted
-from dpm_jax.schedule import Coefficients, ScheduleFamily
-from dpm_jax.wiener import Surroundings
+from dpm_jax.reverse import Form, bridge
+from dpm_jax.schedule import ScheduleFamily
 
 
 def gaussian_mlp(
@@ -83,57 +80,6 @@ def gaussian_rbf(
     readout = PerStep(schedule.steps, kernel.channels * math.prod(event_shape))
     network = as_network(RBF(units, kernel.channels, readout), event_shape)
     return Model(kernel, schedule, network, form, event_shape, last_step)
-
-
-class Belief(NamedTuple):
-    """What a network of images is shown of a pixel, and what it says of it.
-
-    Attributes:
-        form: what its read-out means.
-        channels: read-outs per pixel and colour.
-        seen: ``seen(xt, log_alpha_bar)``, features of each pixel by itself.
-    """
-
-    form: Form
-    channels: int
-    seen: Seen
-
-
-def normal_belief(finest: float, *, octaves: int = 9, form: Form = bridge) -> Belief:
-    """A mean and a variance; a pixel is seen with its waves, ``finest`` the shortest of them."""
-
-    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
-        return jnp.concatenate([x, waves(x, finest=finest, octaves=octaves)], -1)
-
-    return Belief(form, gaussian.KERNEL.channels, seen)
-
-
-def mixed_belief(grid: Grid, parts: Components) -> Belief:
-    """Weights of a mixture over grey levels; a pixel is seen as what x_t says of it by itself."""
-
-    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
-        share, alone = mixture.shares(grid, parts, x, log_alpha_bar)
-        return jnp.concatenate([x, alone, share.reshape(*x.shape[:2], -1)], -1)
-
-    return Belief(mixture.bridge(grid, parts), len(parts.weights), seen)
-
-
-def wiener_belief(around: Surroundings, shift: Callable[[Base], Form] = shifted) -> Belief:
-    """A mean and a variance, shifted from what second moments tell of a pixel (``dpm_jax.wiener``).
-
-    A pixel is seen as x_t, its x̂_0 by second moments, and what that leaves of x_t as a multiple of
-    the noise. ``shift(base)`` is the form: ``reverse.shifted``, or ``lattice.bridge`` of a grid.
-    """
-
-    def base(kernel: Kernel, xt: Event, c: Coefficients) -> Distribution:
-        return wiener.belief(around, xt, c.log_alpha_bar)
-
-    def seen(x: Event, log_alpha_bar: Scalar) -> Features:
-        mean = wiener.belief(around, x, log_alpha_bar).mean
-        noise = jnp.sqrt(-jnp.expm1(log_alpha_bar))
-        return jnp.concatenate([x, mean, (x - jnp.exp(0.5 * log_alpha_bar) * mean) / noise], -1)
-
-    return Belief(shift(base), gaussian.KERNEL.channels, seen)
 
 
 TRUNKS = {"residual": Residual, "unet": UNet}

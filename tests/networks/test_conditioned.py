@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import jit, process_of
 
-from dpm_jax import models, schedule
+from dpm_jax import beliefs, models, schedule
 from dpm_jax.bound import all_steps
 from dpm_jax.evaluation.likelihood import evaluate
 from dpm_jax.kernels import gaussian
@@ -25,8 +25,8 @@ GRID = Grid(np.array([-0.4], np.float32), 1 / 70, 256)
 PARTS = Components((0.0, 255.0), (60.0, 190.0), (40.0,) * 2, (0.6, 0.2, 0.1, 0.1))
 FAMILY = schedule.learned(6, 1e-3)
 BELIEFS = {
-    "normal": models.normal_belief(1 / 70, octaves=2),
-    "mixture": models.mixed_belief(GRID, PARTS),
+    "normal": beliefs.normal(1 / 70, octaves=2),
+    "mixture": beliefs.mixed(GRID, PARTS),
 }
 WIDTHS = (3, 4)
 

@@ -3,7 +3,7 @@
 The images are drawn here, by the law of --radius-min and --radius-max, and kept in --data-dir
 (default ~/.cache/dpm_jax). Trains a Gaussian diffusion of T = 1000 steps, and
 reports K on held-out images. The network is a small U-Net that starts from what second moments
-tell; --network multiscale is that of App. D.2, purely convolutional. Beside K, as in the paper,
+tell; --network multiscale is that of App. D.2, purely convolutional. Beside K, as in the paper, is
 an MCGSM fitted to the same images. The paper's numbers are of other dead leaves, those of Theis et
 al. 2012.
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dpm_jax.experiments.images.config import ImageConfig
 
 if TYPE_CHECKING:
+    from dpm_jax.beliefs import Belief
     from dpm_jax.levels import Grid
     from dpm_jax.mixture import Components
-    from dpm_jax.models import Belief
     from dpm_jax.process import LastStep, Model
     from dpm_jax.schedule import ScheduleFamily
     from dpm_jax.wiener import Surroundings
@@ -108,17 +108,17 @@ NETWORKS = {
 
 
 def _belief(config: ImageConfig, facts: Mapping[str, Any]) -> Belief:
-    from dpm_jax import lattice, models, reverse
+    from dpm_jax import beliefs, lattice, reverse
 
     if config.believed == "mixture":
-        return models.mixed_belief(_grid(facts), _components(facts))
+        return beliefs.mixed(_grid(facts), _components(facts))
     shift = partial(lattice.bridge, _grid(facts)) if _on_levels(facts) else reverse.shifted
     if config.believed == "wiener":
-        return models.wiener_belief(_surroundings(facts), shift)
+        return beliefs.from_second_moments(_surroundings(facts), shift)
     form = reverse.named(config.reverse, config.variance)
     if config.reverse == "bridge":
         form = shift(reverse.under_prior)
-    return models.normal_belief(facts["finest"], octaves=config.octaves, form=form)
+    return beliefs.normal(facts["finest"], octaves=config.octaves, form=form)
 
 
 def _surroundings(facts: Mapping[str, Any]) -> Surroundings:
