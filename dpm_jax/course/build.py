@@ -21,6 +21,7 @@ CHAPTERS = (
     "cost",
     "steps",
     "product",
+    "learned",
 )
 """Modules of ``dpm_jax.course.chapters`` in the order of the course, which are pages too."""
 

@@ -141,7 +141,7 @@ def _figure(texts: Texts, demo: Demo, plot: Plot, data: dict[str, Any]) -> str:
             marks.append(_curve(f"{name}-{i}", demo, plot, mark, data))
             legend.append(
                 f'<span><svg class="swatch" viewBox="0 0 26 10" aria-hidden="true">'
-                f'<path class="curve {mark.style}" d="M0 5H26"/></svg>'
+                f'<path class="{_style(mark)}" d="M0 5H26"/></svg>'
                 f"{texts.html(f'curve.{mark.label}')}</span>"
             )
         else:
@@ -167,8 +167,11 @@ def _curve(name: str, demo: Demo, plot: Plot, curve: Curve, data: dict[str, Any]
     shown = drawing.path(plot, curve, curve.y[start_frame(demo, curve.axes)])
     bars = curve.kind == "bars"
     width = f' style="stroke-width:{drawing.bar_width(plot, curve.x):.1f}px"' if bars else ""
-    style = f"curve {curve.style}{' bars' if bars else ''}"
-    return f'<path id="{name}" class="{style}"{width} d="{shown}"/>'
+    return f'<path id="{name}" class="{_style(curve)}"{width} d="{shown}"/>'
+
+
+def _style(curve: Curve) -> str:
+    return f"curve {curve.style}{' bars' if curve.kind == 'bars' else ''}"
 
 
 def _picture(name: str, demo: Demo, picture: Picture, data: dict[str, Any]) -> str:
