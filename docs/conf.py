@@ -12,7 +12,9 @@ sys.path.insert(0, str(HERE))
 typing.GENERATING_DOCUMENTATION = "dpm_jax"  # jaxtyping then names Float[Array, "*event"] briefly
 
 import api_pages  # noqa: E402
-from docutils.nodes import math_block  # noqa: E402
+from docutils.nodes import SkipNode, math_block  # noqa: E402
+from latex2mathml.converter import convert  # noqa: E402
+from sphinx.util.math import get_node_equation_number  # noqa: E402
 
 import dpm_jax  # noqa: E402
 
@@ -26,6 +28,9 @@ author = "The dpm_jax authors"
 release = dpm_jax.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "furo"
+html_math_renderer = "mathml"  # MathJax would be asked of the network
+html_static_path = ["static"]
+html_css_files = ["equations.css"]
 html_title = f"dpm_jax {release}"
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
@@ -85,8 +90,35 @@ def named(app: Any, doctree: Any) -> None:
             equations[label] = (app.env.docname, label)
 
 
+def mathml(source: str, display: str) -> str:
+    """MathML of TeX; functions get the space, and script letters the signs, that TeX gives them."""
+    source = re.sub(r"\\(log|mathrm E)(?![a-z])", r"\\,\\\1\\,", source)
+    source = source.replace(r"\mathcal N", "𝒩").replace(r"\mathcal B", "ℬ")
+    return convert(source, display=display)
+
+
+def inline_equation(translator: Any, node: Any) -> None:
+    """As MathML, which browsers typeset without scripts."""
+    translator.body.append(mathml(node.astext(), "inline"))
+    raise SkipNode
+
+
+def displayed_equation(translator: Any, node: Any) -> None:
+    """The same on a line of its own, with its name and a link to it."""
+    translator.body.append(translator.starttag(node, "div", CLASS="math"))
+    translator.body.append(f"<div>{mathml(node.astext(), 'block')}</div>")
+    if node["number"]:
+        number = get_node_equation_number(translator, node)
+        translator.body.append(f'<span class="eqno">({number})')
+        translator.add_permalink_ref(node, "Link to this equation")
+        translator.body.append("</span>")
+    translator.body.append("</div>")
+    raise SkipNode
+
+
 def setup(app: Any) -> None:
     """Connect what is above; napoleon's own priority is 500."""
+    app.add_html_math_renderer("mathml", (inline_equation, None), (displayed_equation, None))
     app.connect("doctree-read", named)
     app.connect("autodoc-process-docstring", before_napoleon, priority=400)
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)

@@ -159,11 +159,14 @@ def test_the_examples_of_the_guide_run(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(tmp_path):
-    for tool in ("sphinx", "myst_parser", "furo"):
+    for tool in ("sphinx", "myst_parser", "furo", "latex2mathml"):
         pytest.importorskip(tool, reason="the pages are built with the extra docs")
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     built = subprocess.run([*build, DOCS, tmp_path], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
+    derivation = (tmp_path / "derivation.html").read_text()
+    assert derivation.count("<math ") > 30  # typeset without scripts, or anything from elsewhere
+    assert not re.search("mathjax|<script[^>]* src=.https?:", derivation, re.IGNORECASE)
     assert "Float[Array, '*event']" in re.sub(
         "<[^>]*>", "", (tmp_path / "api/bound.html").read_text()
     )

@@ -17,10 +17,13 @@ CHAPTERS = (
     "convergence",
     "sampling",
     "deconvolution",
-    "bits",
     "cost",
     "steps",
     "product",
+    "learned",
+    "bits",
+    "bits_chain",
+    "bits_walk",
 )
 """Modules of ``dpm_jax.course.chapters`` in the order of the course, which are pages too."""
 

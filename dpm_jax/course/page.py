@@ -139,11 +139,7 @@ def _figure(texts: Texts, demo: Demo, plot: Plot, data: dict[str, Any]) -> str:
     for i, mark in enumerate(plot.marks):
         if isinstance(mark, Curve):
             marks.append(_curve(f"{name}-{i}", demo, plot, mark, data))
-            legend.append(
-                f'<span><svg class="swatch" viewBox="0 0 26 10" aria-hidden="true">'
-                f'<path class="curve {mark.style}" d="M0 5H26"/></svg>'
-                f"{texts.html(f'curve.{mark.label}')}</span>"
-            )
+            legend.append(_legend(texts, f"{name}-{i}", mark))
         else:
             marks.append(_picture(f"{name}-{i}", demo, mark, data))
     clip = (
@@ -167,8 +163,22 @@ def _curve(name: str, demo: Demo, plot: Plot, curve: Curve, data: dict[str, Any]
     shown = drawing.path(plot, curve, curve.y[start_frame(demo, curve.axes)])
     bars = curve.kind == "bars"
     width = f' style="stroke-width:{drawing.bar_width(plot, curve.x):.1f}px"' if bars else ""
-    style = f"curve {curve.style}{' bars' if bars else ''}"
-    return f'<path id="{name}" class="{style}"{width} d="{shown}"/>'
+    return f'<path id="{name}" class="{_style(curve)}"{width} d="{shown}"/>'
+
+
+def _legend(texts: Texts, name: str, curve: Curve) -> str:
+    # The box is enabled by the script, as the sliders are.
+    return (
+        f'<label><input type="checkbox" id="{name}-shown" data-curve="{name}" checked="checked" '
+        'disabled="disabled" autocomplete="off"/>'
+        '<svg class="swatch" viewBox="0 0 26 10" aria-hidden="true">'
+        f'<path class="{_style(curve)}" d="M0 5H26"/></svg>'
+        f"{texts.html(f'curve.{curve.label}')}</label>"
+    )
+
+
+def _style(curve: Curve) -> str:
+    return f"curve {curve.style}{' bars' if curve.kind == 'bars' else ''}"
 
 
 def _picture(name: str, demo: Demo, picture: Picture, data: dict[str, Any]) -> str:

@@ -51,6 +51,12 @@
     }
   };
 
+  const toggles = [...document.querySelectorAll("input[data-curve]")];
+
+  const hide = (toggle) => {
+    document.getElementById(toggle.dataset.curve).style.display = toggle.checked ? "" : "none";
+  };
+
   const language = () => document.querySelector("input[name=language]:checked").value;
 
   const link = () => {
@@ -61,6 +67,7 @@
         if (input.value !== input.defaultValue) state.set(input.id, value);
       });
     }
+    for (const toggle of toggles) if (!toggle.checked) state.set(toggle.id, "off");
     history.replaceState(null, "", "#" + state);
     // Pages are linked in the language that is being read.
     for (const other of document.querySelectorAll("a[data-page]")) {
@@ -80,6 +87,10 @@
       });
       show(demo);
     }
+    for (const toggle of toggles) {
+      toggle.checked = state.get(toggle.id) !== "off";
+      hide(toggle);
+    }
     link();
   };
 
@@ -89,6 +100,13 @@
       input.addEventListener("input", () => show(demo));
       input.addEventListener("change", link);
     }
+  }
+  for (const toggle of toggles) {
+    toggle.disabled = false;
+    toggle.addEventListener("change", () => {
+      hide(toggle);
+      link();
+    });
   }
   for (const choice of document.querySelectorAll("input[name=language]")) {
     choice.addEventListener("change", () => {

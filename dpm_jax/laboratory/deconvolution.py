@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dpm_jax.laboratory.space import Space, check_alpha
+from dpm_jax.laboratory.transform import likelihood
 
 
 def amplification(frequency: Float[np.ndarray, " k"], alpha: float) -> Float[np.ndarray, " k"]:
@@ -61,3 +62,15 @@ def stretched(line: Space, q: Float[np.ndarray, " n"], alpha: float) -> Float[np
     check_alpha(alpha)
     root = math.sqrt(alpha)
     return np.asarray(np.interp(root * line.states, line.states, q)) * root
+
+
+def undone(space: Space, q_z: Float[np.ndarray, " n"], alpha: float) -> Float[np.ndarray, " n"]:
+    """The law of bits X from that of Z, by the inverse of the forward matrix.
+
+    What n bits say together is multiplied by α^-n: no cutoff, and no q, is asked. Where ``q_z`` is
+    wrong, it can be negative. On the line the matrix has no inverse that float64 could hold.
+
+    Raises:
+        ValueError: if α does not suit the space.
+    """
+    return np.linalg.solve(likelihood(space, alpha), q_z)

@@ -47,8 +47,8 @@ def js(
     p: Float[np.ndarray, "*#laws n"], q: Float[np.ndarray, "*#laws n"]
 ) -> Float[np.ndarray, "..."]:
     """Jensen-Shannon divergence: the mean KL of both from their mean, bits."""
-    middle = 0.5 * (p + q)
-    return np.asarray(0.5 * (kl(p, middle) + kl(q, middle)))
+    both = p + q  # its half would be 0 where they are as small as float64 can hold
+    return np.asarray(0.25 * (kl(2 * p, both) + kl(2 * q, both)))
 
 
 def entropy(space: Space, q: Float[np.ndarray, " n"]) -> float:

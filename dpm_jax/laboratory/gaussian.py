@@ -86,13 +86,19 @@ def moments(
     return mean, ((x[:, None] - mean) ** 2 * p).sum(0)
 
 
+def log_normal(
+    x: Float[np.ndarray, " n"], mean: Float[np.ndarray, " m"], variance: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "n m"]:
+    """Log of the normals of these means and variances, a column each, normalised on the grid; nats.
+
+    Narrower than an eighth of the spacing, one is a point.
+    """
+    variance = np.maximum(variance, (spacing(x) / 8) ** 2)
+    return normalised(-((x[:, None] - mean) ** 2) / (2 * variance))
+
+
 def log_best(
     x: Float[np.ndarray, " n"], p: Float[np.ndarray, "n columns"]
 ) -> Float[np.ndarray, "n columns"]:
-    """Log of the normal closest to each column, KL(p ‖ ·): it has the same mean and variance.
-
-    Normalised on the grid. Narrower than an eighth of the spacing, it is one point.
-    """
-    mean, variance = moments(x, p)
-    variance = np.maximum(variance, (spacing(x) / 8) ** 2)
-    return normalised(-((x[:, None] - mean) ** 2) / (2 * variance))
+    """Log of the normal closest to each column, KL(p ‖ ·): it has the same mean and variance."""
+    return log_normal(x, *moments(x, p))

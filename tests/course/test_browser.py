@@ -57,6 +57,16 @@ def browser():
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def measured():
+    """Milliseconds by what was measured and where; ``pytest -s`` prints the longest of each."""
+    found = {}
+    yield found
+    for what in sorted({what for what, _ in found}):
+        longest = max((k for k in found if k[0] == what), key=found.get)
+        print(f"\n{what}: at most {found[longest]:.1f} ms, on the page {longest[1]}")
+
+
 @pytest.fixture
 def visit(browser):
     """Opens a page at a width; whatever it logs or asks of the network fails the test."""
@@ -127,7 +137,7 @@ def check_drawn(page, demo, at, frame):
 
 
 @pytest.mark.parametrize("name", build.CHAPTERS)
-def test_every_control_moves_the_page_to_what_the_laboratory_found(course, visit, name):
+def test_every_control_moves_the_page_to_what_the_laboratory_found(course, visit, measured, name):
     chapters, folder = course
     page = visit(folder / f"{name}.html")
     frame = Page((folder / f"{name}.html").read_text("utf-8")).data["frame"]
@@ -138,14 +148,16 @@ def test_every_control_moves_the_page_to_what_the_laboratory_found(course, visit
             for place in (0, len(control.values) - 1, control.start):
                 at[control.name] = place
                 slider = f"{demo.name}-{control.name}"
-                times = (move(page, slider, place) for _ in range(TRIES))
-                assert any(taken < ANSWER_MS for taken in times), slider
+                taken = min(move(page, slider, place) for _ in range(TRIES))
+                assert taken < ANSWER_MS, slider
+                key = "a slider's answer", name
+                measured[key] = max(taken, measured.get(key, 0.0))
                 check_drawn(page, demo, at, frame)
                 assert page.locator(f"#{slider}-value").text_content() == control.values[place]
 
 
 @pytest.mark.parametrize("name", ["index", *build.CHAPTERS])
-def test_a_page_is_painted_at_once_and_fits_its_window(course, visit, name):
+def test_a_page_is_painted_at_once_and_fits_its_window(course, visit, measured, name):
     _, folder = course
     paints = []
     for width, _ in itertools.product(WIDTHS, range(2)):
@@ -154,6 +166,7 @@ def test_a_page_is_painted_at_once_and_fits_its_window(course, visit, name):
         page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
         script = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
         paints.append(page.evaluate(script))
+    measured["first paint", name] = min(paints)
     assert min(paints) < PAINT_MS
 
 
@@ -170,6 +183,19 @@ def test_a_link_keeps_the_settings_and_the_language(course, visit):
     assert not again.locator('h1[lang="en"]').is_visible()
     again.locator("a[data-page='posterior.html']").click()
     assert again.locator('h1[lang="zh"]').is_visible()
+
+
+def test_a_curve_is_hidden_on_request_and_the_link_keeps_it_so(course, visit):
+    _, folder = course
+    page = visit(folder / "restore.html")
+    assert page.locator("#back-restored-1").is_visible()
+    page.locator("#back-restored-1-shown").uncheck()
+    assert not page.locator("#back-restored-1").is_visible()
+    again = visit(folder / "restore.html", fragment=f"#{page.url.split('#')[1]}")
+    assert not again.locator("#back-restored-1").is_visible()
+    assert again.locator("#back-restored-2").is_visible()
+    again.locator("#back-restored-1-shown").check()
+    assert again.locator("#back-restored-1").is_visible()
 
 
 def test_a_slider_follows_the_keyboard(course, visit):

@@ -5,7 +5,15 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from dpm_jax.course.chapters import product, restore, sampling, steps
+from dpm_jax.course.chapters import (
+    bits_chain,
+    bits_walk,
+    eight,
+    product,
+    restore,
+    sampling,
+    steps,
+)
 from dpm_jax.laboratory import chain, law
 from dpm_jax.laboratory.account import account
 from dpm_jax.laboratory.space import line
@@ -95,3 +103,42 @@ def test_the_fixed_schedule_falls_evenly(count):
     if count <= 6:
         even = 1 - np.arange(count + 1) / count
         np.testing.assert_allclose(steps.LEVELS[path], even, atol=0.06)
+
+
+def test_a_chain_of_bits_goes_there_and_back():
+    space, data = eight.laws()
+    demo = bits_chain._chain(space, data)
+    out, _, back = (mark.y for mark in demo.plots[0].marks)  # [seed, start, end, (ratio,) t, state]
+    rates = np.linspace(bits_chain.RATES[0], bits_chain.RATES[3], bits_chain.STEPS)
+    law_ = data[1]
+    for t, alpha in enumerate(rates, 1):
+        # A bit is kept with α, or drawn anew: one bit at a time.
+        for bit in range(3):
+            other = law_.reshape([2] * 3)
+            kept = np.moveaxis(other, bit, 0)
+            law_ = np.moveaxis(alpha * kept + (1 - alpha) / 2 * kept.sum(0), 0, bit).ravel()
+        np.testing.assert_allclose(out[1, 0, 3, t], law_, atol=1e-14)
+    np.testing.assert_allclose(back[..., 0, :, :], out, atol=1e-12)  # no noise: the same way
+    readings = {reading.name: reading.values for reading in demo.readings}
+    assert readings["tv_one_step"].max() < 1e-12
+    assert (readings["js_data"] <= readings["js_end"] + 1e-12).all()
+
+
+def test_entering_a_chain_of_bits_is_bayes_rule():
+    space, data = eight.laws()
+    demo = bits_chain._see(space, data)
+    off = {reading.name: reading.values for reading in demo.readings}
+    assert off["tv_entered"].max() < 1e-12
+    assert off["tv_walked"].max() > 0.1
+
+
+def test_walkers_on_bits_and_division_of_bits():
+    space, data = eight.laws()
+    (walked,) = bits_walk._walk(space, data).plots
+    counts = walked.marks[2].y
+    np.testing.assert_allclose(counts.sum(-1), 1, atol=1e-12)
+    assert (counts[:, :, 0, 0] == 1).all()
+    divided = bits_walk._divide(space, data)
+    off = {reading.name: reading.values for reading in divided.readings}
+    assert off["off_bits"][..., 0].max() < 1e-10  # without an error nothing is lost
+    assert off["off_bits"][:, 0, 3].min() > 0.1 > off["off_posterior"].max()

@@ -51,6 +51,8 @@ def check_whole(html: str, read: Page) -> None:
     labelled = {found.get("for") for found in read.all("label")}
     controls = [found for found in read.all("input") if found["type"] == "range"]
     assert {found["id"] for found in controls} <= labelled
+    for toggle in (found for found in read.all("input") if found["type"] == "checkbox"):
+        read.by_id(toggle["data-curve"])
     for control in controls:
         read.by_id(f"{control['id']}-value")
         assert control["aria-valuetext"]

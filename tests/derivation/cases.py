@@ -1,4 +1,9 @@
-"""The chains of the tests: bits and a real number, no reverse process of which is exact."""
+"""The chains of the tests: bits and a real number, no reverse process of which is exact.
+
+The real number's points, their weight, its data and π are the laboratory's. Its steps are written
+as densities: the laboratory normalises them on the grid, which near its ends is another number
+than the library's density, and the tests compare all points.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +13,14 @@ from scipy import stats
 
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.gaussian import Normal
+from dpm_jax.laboratory import law
+from dpm_jax.laboratory.columns import log
+from dpm_jax.laboratory.space import line
 from dpm_jax.process import FIXED, LEARNED, LastStep
 
 ACTIVITY = 0.3
-GRID = np.linspace(-7.2, 7.2, 46)
+LINE = line(46, 7.2)
+GRID = LINE.states
 # The mean of a step backwards is SLOPE_t x + WAVE sin x.
 SLOPE, WAVE, VARIANCE = np.array([0.9, 0.8, 0.7]), 0.3, np.array([0.35, 0.5, 0.6])
 TABLE = np.random.default_rng(0).normal(size=(4, 8, 3))  # log-odds by t, state and bit
@@ -51,15 +60,14 @@ def real(T: int, data: np.ndarray, last_step: LastStep = FIXED) -> Chain:
     if last_step is FIXED:
         turned[0] = forward[0].T
     process = process_of(gaussian.KERNEL, schedule64(BETA[:T]), reverse, (1,), last_step)
-    prior = stats.norm.logpdf(GRID)
-    return Chain(process, GRID[:, None], GRID[1] - GRID[0], np.log(data), prior, forward, turned)
+    prior = log(law.density(LINE, LINE.prior))
+    return Chain(process, GRID[:, None], LINE.cell, np.log(data), prior, forward, turned)
 
 
 def mixture(share: float, first: float, second: float, std: float = 0.5) -> np.ndarray:
-    """Two normals of one width, on the grid."""
-    return share * stats.norm.pdf(GRID, first, std) + (1 - share) * stats.norm.pdf(
-        GRID, second, std
-    )
+    """The density of two normals of one width, on the grid."""
+    means, weights = np.array([first, second]), np.array([share, 1 - share])
+    return law.density(LINE, law.mixture(LINE, means, np.array([std, std]), weights))
 
 
 def some_law(count: int) -> np.ndarray:

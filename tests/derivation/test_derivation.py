@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import cases
+import numpy as np
 import pytest
+from chains import BETA
+
+from dpm_jax.laboratory import chain
+from dpm_jax.laboratory.space import bits
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parent.parent / "docs" / "derivation.md").read_text()
@@ -63,6 +69,20 @@ def test_every_equation_leads_to_functions_that_are_there_and_are_tested(name):
         assert found(link).__doc__, link
     # Its test calls at least one of them, by itself and not only through helpers.
     assert any(re.search(rf"\b{link.rpartition('.')[2]}\b", TESTS[name]) for link in links)
+
+
+@pytest.mark.parametrize("name", ["three bits", "a real number"])
+def test_the_laboratory_has_the_same_laws_of_every_step(name):
+    diffusion = cases.CHAINS[name]
+    data = np.exp(diffusion.data) * diffusion.weight
+    space, order = cases.LINE, slice(None)
+    if name == "three bits":
+        space = bits(3, cases.ACTIVITY)
+        order = np.lexsort(diffusion.points.T[::-1])  # the laboratory's first bit is the highest
+    laws = chain.forward(space, data[order], 1 - np.array(BETA[: diffusion.T]))
+    for t, found in enumerate(laws):
+        wanted = diffusion.law(t)[order] * diffusion.weight
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_every_reference_is_to_an_equation():

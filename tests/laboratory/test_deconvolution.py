@@ -7,8 +7,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dpm_jax.laboratory import law
-from dpm_jax.laboratory.deconvolution import amplification, deconvolved, frequencies, stretched
-from dpm_jax.laboratory.space import line
+from dpm_jax.laboratory.deconvolution import (
+    amplification,
+    deconvolved,
+    frequencies,
+    stretched,
+    undone,
+)
+from dpm_jax.laboratory.space import bits, line
 from dpm_jax.laboratory.transform import transform
 
 LINE = line(513)
@@ -58,3 +64,15 @@ def test_frequencies_end_at_one_sign_change_a_point():
 def test_a_cutoff_beyond_float64_is_refused(cutoff):
     with pytest.raises(ValueError, match=r"^cutoff must lie in \(0, 118\.3\] for alpha 0\.9, got"):
         deconvolved(LINE, LINE.prior, 0.9, cutoff)
+
+
+def test_bits_are_divided_one_by_one():
+    space, alpha = bits(3, 0.3), 0.4
+    q_z = transform(space, law.heartbeat(space, 3), alpha)
+    one = np.linalg.inv([[alpha + 0.6 * 0.7, 0.6 * 0.7], [0.6 * 0.3, alpha + 0.6 * 0.3]])
+    by_bit = np.einsum("ai,bj,ck,ijk->abc", one, one, one, q_z.reshape(2, 2, 2)).ravel()
+    assert_allclose(undone(space, q_z, alpha), by_bit, atol=1e-12)
+    assert_allclose(by_bit, law.heartbeat(space, 3), atol=1e-12)
+    error = np.prod(2 * space.states - 1, 1) * 1e-3  # of what three bits say together
+    off = undone(space, q_z + error, alpha) - by_bit
+    assert_allclose(np.abs(off).max(), 1e-3 / alpha**3, rtol=1e-9)

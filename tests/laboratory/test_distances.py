@@ -80,3 +80,9 @@ def test_distances_are_ordered(a, b):
     assert 0 <= found.js <= found.tv + 1e-12  # Lin 1991
     assert found.tv <= math.sqrt(float(found.kl) * math.log(2) / 2) + 1e-7  # Pinsker
     assert_allclose(js(p, q), js(q, p), atol=1e-15)
+
+
+def test_the_smallest_masses_are_no_infinite_distance():
+    tiny = 5e-324  # half of it is 0
+    p, q = np.array([1.0, tiny]), np.array([1.0, 0.0])
+    assert js(p, q) == 0

@@ -60,6 +60,13 @@ def test_mass_is_kept(space, alpha):
     assert abs(transform(space, q, alpha).sum() - 1) < 1e-12
 
 
+@pytest.mark.parametrize("alpha", [1e-6, 0.3, 0.98])
+def test_both_halves_of_the_transform_keep_mass(alpha):
+    q = law.normal(LINE, 0.9, 0.3)  # noise carries some of it off the grid
+    for half in (scaled, blurred):
+        assert abs(half(LINE, q, alpha).sum() - 1) < 1e-12
+
+
 def test_posteriors_are_laws_where_q_of_z_underflows():
     q = law.random(LINE, 0, 0.1, 1)
     z = transform(LINE, q, 0.998)

@@ -1,12 +1,13 @@
 """Where the bits go: K of the best normal chain, term by term, as its schedule moves."""
 
 import numpy as np
+from jaxtyping import Float
 
 from dpm_jax.course.chapters.common import chosen, random, seeds
 from dpm_jax.course.parts import Chapter, Curve, Demo, Plot, Reading
 from dpm_jax.laboratory import chain
 from dpm_jax.laboratory.account import account
-from dpm_jax.laboratory.space import line
+from dpm_jax.laboratory.space import Space, line
 
 RATES = (0.3, 0.7, 0.9, 0.97)
 LAWS, STEPS = 2, 8
@@ -16,9 +17,21 @@ AXES = ("seed", "start", "end")
 def chapter() -> Chapter:
     """One demonstration: a bar for each step, and eq. 24's bounds."""
     space = line(385)
-    sizes = (LAWS, len(RATES), len(RATES))
+    laws = [random(space, seed) for seed in range(LAWS)]
+    return Chapter("cost", (terms(space, laws, most=0.5, entropies=(-1.2, 2.0)),))
+
+
+def terms(
+    space: Space,
+    laws: list[Float[np.ndarray, " n"]],
+    *,
+    most: float,
+    entropies: tuple[float, float],
+) -> Demo:
+    """K of the best chains term by term, in plots of these heights."""
+    sizes = (len(laws), len(RATES), len(RATES))
     found = [
-        account(space, random(space, seed), chain.rates(RATES[start], RATES[end], STEPS))
+        account(space, laws[seed], chain.rates(RATES[start], RATES[end], STEPS))
         for seed, start, end in np.ndindex(sizes)
     ]
 
@@ -31,13 +44,13 @@ def chapter() -> Chapter:
         Plot(
             "step_costs",
             axis,
-            ("", 0.0, 0.5),
+            ("", 0.0, most),
             (Curve("step_cost", "best", AXES, t, numbers([a.steps for a in found]), "bars"),),
         ),
         Plot(
             "entropies",
             axis,
-            ("", -1.2, 2.0),
+            ("", *entropies),
             (
                 Curve("upper", "plain", AXES, t[1:], numbers([a.upper for a in found])),
                 Curve("reverse", "q", AXES, t[1:], numbers([a.reverse[1:] for a in found])),
@@ -51,5 +64,5 @@ def chapter() -> Chapter:
         Reading("cost", AXES, numbers([a.steps.sum() for a in found])),
         Reading("K", AXES, numbers([a.K for a in found])),
     )
-    controls = (seeds(LAWS), chosen("start", RATES, 0.7), chosen("end", RATES, 0.7))
-    return Chapter("cost", (Demo("bits", controls, plots, readings),))
+    controls = (seeds(len(laws)), chosen("start", RATES, 0.7), chosen("end", RATES, 0.7))
+    return Demo("bits", controls, plots, readings)

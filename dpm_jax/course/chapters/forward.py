@@ -10,7 +10,7 @@ from dpm_jax.laboratory.space import Space, line
 from dpm_jax.laboratory.transform import posterior, transform
 
 RATES = (0.25, 0.5, 0.7, 0.9, 0.98)
-STEPS = (1, 3, 7)
+STEPS = (1, 2, 3, 5, 7)
 LAWS = 4
 AXES = ("seed", "start", "end", "steps", "t")
 SMALL = 0.95  # of the steps that one stands for

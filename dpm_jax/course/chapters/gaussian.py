@@ -11,7 +11,7 @@ from dpm_jax.laboratory.space import line
 from dpm_jax.laboratory.transform import log_posterior
 
 RATES = (0.5, 0.8, 0.95)
-STEPS = (1, 3, 7)
+STEPS = (1, 3, 5, 7)
 LAWS = 3
 CHAIN = ("seed", "start", "end", "steps")
 AXES = (*CHAIN, "t")

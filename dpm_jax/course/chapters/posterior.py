@@ -9,7 +9,7 @@ from dpm_jax.laboratory.distances import mean_kl
 from dpm_jax.laboratory.space import Space, line
 from dpm_jax.laboratory.transform import likelihood, posterior, posterior_at
 
-ALPHAS = (0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 0.998)
+ALPHAS = (0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 0.999)
 PLACES = tuple(np.linspace(-2, 2, 17))
 LAWS = 4
 AXES = ("seed", "alpha")
@@ -18,7 +18,7 @@ EVERY = 3  # points of the grid between two of a picture
 
 def chapter() -> Chapter:
     """One demonstration: two matrices, and a column of the second."""
-    space = line(513)
+    space = line(641)  # as fine as α = 0.999 needs
     laws = [random(space, seed) for seed in range(LAWS)]
     x = space.states[shown(space)]
     likelihoods = np.stack([square(space, likelihood(space, a), EVERY) for a in ALPHAS])

@@ -1,7 +1,7 @@
 """A posterior given a noisy sight of x: by multiplication, and by entering the chain."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from dpm_jax.course.chapters.common import SHOWN, chosen, random, seeds, shown, window
 from dpm_jax.course.parts import Chapter, Curve, Demo, Plot, Reading
@@ -25,7 +25,8 @@ def chapter() -> Chapter:
         [[posterior_at(space, laws[0], float(bar), z)[1] for z in PLACES] for bar in bars]
     )
     multiplied = np.array([[[law.law(space, q * r) for r in of] for of in sights] for q in laws])
-    entered = np.array([entering(space, q) for q in laws])
+    at = np.array([int(np.argmin(np.abs(space.states - z))) for z in PLACES])
+    entered = np.array([entering(space, q, at) for q in laws])
     walked = np.array([product_of_steps(space, q, sights) for q in laws])
     x, axis = space.states[shown(space)], ("x", -SHOWN, SHOWN)
     sight = sights[..., shown(space)]
@@ -68,9 +69,10 @@ def chapter() -> Chapter:
     return Chapter("product", (Demo("see", controls, plots, readings),))
 
 
-def entering(space: Space, q: Float[np.ndarray, " n"]) -> Float[np.ndarray, "t places n"]:
-    """From z at step t down to x by the chain's posteriors, for every t and z."""
-    at = np.array([int(np.argmin(np.abs(space.states - z))) for z in PLACES])
+def entering(
+    space: Space, q: Float[np.ndarray, " n"], at: Int[np.ndarray, " places"]
+) -> Float[np.ndarray, "t places n"]:
+    """From the states ``at`` of step t down to x by the chain's posteriors, for every t."""
     return np.stack([chain.composed(space, q, RATES[:t])[:, at].T for t in range(1, STEPS + 1)])
 
 

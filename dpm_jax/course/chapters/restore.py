@@ -13,7 +13,7 @@ from dpm_jax.laboratory.space import Space, line
 from dpm_jax.laboratory.transform import posterior
 
 RATES = (0.25, 0.7, 0.95)
-STEPS = (3, 7)
+STEPS = (1, 3, 5, 7)
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LAWS, NOISES = 3, 3
 FIRST_NOISE = 100  # seed of the first law that disturbs an end

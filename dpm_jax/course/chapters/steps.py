@@ -80,9 +80,15 @@ def _moved(path: np.ndarray, k: int, by: int) -> np.ndarray | None:
 def chapter() -> Chapter:
     """One demonstration: K of three schedules, and the schedules."""
     space = line(385)
+    laws = [random(space, seed) for seed in range(LAWS)]
+    return Chapter("steps", (three(space, laws, (-1.8, -0.9)),))
+
+
+def three(space: Space, laws: list[Float[np.ndarray, " n"]], ends: tuple[float, float]) -> Demo:
+    """K of the three schedules, between these ends, and the schedules."""
     names, styles = ("fixed", "learned", "best"), ("other", "exact", "q")
-    found = [costs(space, random(space, seed)) for seed in range(LAWS)]
-    K = np.zeros((len(names), LAWS, len(STEPS)))
+    found = [costs(space, q) for q in laws]
+    K = np.zeros((len(names), len(laws), len(STEPS)))
     schedules = np.zeros((*K.shape, len(SHARES)))
     for seed, count in np.ndindex(K.shape[1:]):
         start = fixed(STEPS[count])
@@ -99,7 +105,7 @@ def chapter() -> Chapter:
         Plot(
             "K_against_T",
             ("T", 0.0, max(STEPS) + 1.0),
-            ("K", -1.8, -0.9),
+            ("K", *ends),
             (
                 *(
                     Curve(name, style, ("seed",), counts, values)
@@ -122,6 +128,5 @@ def chapter() -> Chapter:
         *(Reading(f"K_{name}", axes, values) for name, values in zip(names, K, strict=True)),
         Reading("limit", ("seed",), limits),
     )
-    return Chapter(
-        "steps", (Demo("three", (seeds(LAWS), chosen("steps", STEPS, 4)), plots, readings),)
-    )
+    controls = (seeds(len(laws)), chosen("steps", STEPS, 4))
+    return Demo("three", controls, plots, readings)
