@@ -15,7 +15,6 @@ import nbformat
 import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
-from real_data import DATA
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -36,24 +35,6 @@ SMALLER = {
         "data.heldout[:128], 64": "data.heldout[:8], 64",
         "states(process, 2000,": "states(process, 100,",
     },
-    "03_mnist": {
-        "T, first_noise = 1000,": "T, first_noise = 40,",
-        "keep = (0, 200, 400, 600, 800, T)": "keep = (0, 8, 16, 24, 32, T)",
-        "heldout=500, dequantise": "heldout=64, dequantise",
-        "steps=300, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
-        "times_per_batch=8",
-    },
-    "04_ddpm": {
-        "T = 200\n": "T = 20\n",
-        "train=200_000, heldout=4_000": "train=20_000, heldout=500",
-        "TrainConfig(steps=2000, batch_size=256, times_per_batch=64)": "TrainConfig("
-        "steps=300, batch_size=64, times_per_batch=16)",
-        "heldout=400, dequantise": "heldout=64, dequantise",
-        '"times": 32, "chunk": 50': '"times": 8, "chunk": 64',
-        "steps=250, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
-        "times_per_batch=8",
-        "convolutions=(16, 32)": "convolutions=(8, 8)",
-    },
     "05_laboratory": {},
 }
 
@@ -61,8 +42,6 @@ SMALLER = {
 SIZELESS = {
     "01_swiss_roll": ("data", "last-step"),
     "02_heartbeat": ("data",),
-    "03_mnist": (),  # where MNIST is not at hand, other images
-    "04_ddpm": (),
     "05_laboratory": (),  # with widgets, what it prints is in them
 }
 
@@ -92,18 +71,6 @@ OWN = {
         "exact": "list(estimate(weighted_exact[N]))",
         "log_p_exact": "log_p_exact",
         "below_upper": "[float(below_upper[-100:].mean()), float(below_upper.min())]",
-    },
-    "03_mnist": {
-        "bits": "[bits.mean, bits.se]",
-        "by_terms": "(measured.terms['prior_kl'] + measured.step_kl.sum()"
-        " - measured.terms['last_step']) / dimensions",
-        "errors": "{name: of.mean for name, of in error.items()}",
-        "finite": "bool(np.isfinite(completed).all() and np.isfinite(samples[0]).all())",
-    },
-    "04_ddpm": {
-        "L_star": "L_star",
-        "roll": "on_the_roll",
-        "images": "on_images",
     },
     "05_laboratory": {
         "widgets": "find_spec('ipywidgets') is not None",
@@ -169,35 +136,6 @@ def test_heartbeat_runs(kernel):
     assert bound == pytest.approx(found["log_p_exact"], abs=5 * se)
     at_noise, lowest = found["below_upper"]
     assert abs(at_noise) < 1e-3 < -lowest
-
-
-@pytest.mark.slow
-def test_mnist_runs(kernel, monkeypatch):
-    monkeypatch.setenv("DPM_JAX_DATA", str(DATA))
-    monkeypatch.delenv("DPM_JAX_MNIST_RUN", raising=False)
-    _, found = executed(ROOT / "notebooks" / "03_mnist.ipynb", kernel, OWN["03_mnist"])
-    bits, se = found["bits"]
-    assert found["by_terms"] == pytest.approx(bits, abs=1e-3)
-    assert 0 < bits - 5 * se < bits < 8
-    assert found["errors"]["posterior mean"] < 0.5 < found["errors"]["noisy"]
-    assert found["finite"]
-
-
-@pytest.mark.slow
-def test_ddpm_runs(kernel, monkeypatch):
-    monkeypatch.setenv("DPM_JAX_DATA", str(DATA))
-    _, found = executed(ROOT / "notebooks" / "04_ddpm.ipynb", kernel, OWN["04_ddpm"])
-    for table in (found["roll"], found["images"]):
-        for first, steps, last, total, _ in table.values():
-            assert first + steps + last == pytest.approx(total, abs=1e-3)
-    for *_, total, se in found["roll"].values():
-        assert total > -found["L_star"] - 5 * se
-    # Other variances and other last steps of one network change the terms that they are of.
-    beta, tilde, levels, *_ = found["images"].values()
-    assert beta[0] == tilde[0] == levels[0]
-    assert beta[1] != tilde[1]
-    assert beta[1] == pytest.approx(levels[1], abs=1e-6)
-    assert beta[2] != levels[2]
 
 
 @pytest.mark.slow
