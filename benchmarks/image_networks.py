@@ -19,10 +19,10 @@ from dpm_jax.process import parameter_count
 from dpm_jax.training.program import prepare
 
 ROWS = (
-    "--network neighbourhood --steps 450",
-    "--network unet --convolutions 24 48 64 --belief mixture --steps 180",
-    "--network residual --convolutions 16 16 --belief mixture --steps 70",
-    "--network unet --convolutions 24 48 64 --steps 180",
+    "--network neighbourhood --side 7 --upper 64 64 --components 10 --dense 512 512 --steps 450",
+    "--network unet --convolutions 24 48 64 --belief mixture --components 10 --steps 180",
+    "--network residual --convolutions 16 16 --belief mixture --components 10 --steps 70",
+    "--network unet --convolutions 24 48 64 --belief normal --steps 180",
 )
 
 

@@ -46,11 +46,13 @@ class Config(ImageConfig):
 
     workdir: Path = Path("runs/mnist")
     network: NetworkName = "neighbourhood"
-    steps: int = 3_000
-    upper: tuple[int, ...] = (64, 64)
+    steps: int = 6_000
+    upper: tuple[int, ...] = (128, 96)
     convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
-    dense: tuple[int, ...] = (512, 512)
+    dense: tuple[int, ...] = (1024, 1024)
+    side: int = 9
+    components: int = 12
     grade_steps: int = 3_000
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ PRESETS = with_residual(
         parzen_samples=10_000,
     ),
     belief="mixture",
+    components=10,
     steps=60_000,
 )
 
