@@ -1,8 +1,9 @@
-"""Posteriors from weighted trajectories: estimates, their errors, and the worth of the draws.
+"""Posteriors from weighted draws: estimates, their errors, and the worth of the draws.
 
-Weights w_i, divided by their sum, give E f(x_0) under p(x_0) r(x_0) / Z as Σ w_i f(x_i). The
-standard error is the delta method's, √Σ w_i² (f(x_i) - mean)²; both are right for many
-trajectories, and ``effective``, 1/Σ w_i², says how many independent draws these are worth.
+Weights w_i, divided by their sum, give E f(x_0) under p(x_0) r(x_0) / Z as Σ w_i f(x_i), and their
+mean estimates Z. Draws of one run share forebears; runs share nothing. So standard errors are
+those between runs (delta method), and ``effective``, 1/Σ w_i², says how many draws the weights
+leave.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,36 @@ from dpm_jax.sampling.draw import multiplied
 from dpm_jax.sampling.perturb import Perturbation
 from dpm_jax.scaling import NATS_PER_BIT
 
+NOTHING_LEFT = (
+    "no trajectory reached a positive weight: "
+    "draw more of them, or check that what is known can occur at all"
+)
+
 
 class Posterior(NamedTuple):
-    """Weighted draws from p(x_0) r(x_0) / Z."""
+    """Weighted draws from p(x_0) r(x_0) / Z.
 
-    x: np.ndarray  # [n, *event]
-    log_weight: np.ndarray  # [n], nats
+    Attributes:
+        x: [n, *event], in the process's units.
+        log_weight: [n], nats.
+        runs: how many runs of equal size the draws are of, one after the other; 0: all their own.
+        ess: effective size at t = 0..T, summed over runs [T+1]; None where it is not followed.
+        method: which made them.
+        evidence: log Z and its standard error, where the weights do not tell; NaN where nothing
+            does.
+    """
+
+    x: np.ndarray
+    log_weight: np.ndarray
+    runs: int = 0
+    ess: np.ndarray | None = None
+    method: str = "weights"
+    evidence: tuple[float, float] | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether averages tend to the process's own posterior: else it is an approximation."""
+        return self.method != "replace"
 
     @property
     def weight(self) -> np.ndarray:
@@ -36,17 +61,22 @@ class Posterior(NamedTuple):
 
     @property
     def log_evidence(self) -> tuple[float, float]:
-        """Log Z, nats, and its standard error."""
-        n, top = len(self.log_weight), float(self.log_weight.max())
-        weight = np.exp(self.log_weight.astype(np.float64) - top)
-        error = weight.std() / weight.mean() / np.sqrt(max(n - 1, 1))
-        return float(top + np.log(weight.mean())), float(error)
+        """Log Z, nats, and its standard error between runs."""
+        if self.evidence is not None:
+            return self.evidence
+        runs, top = self.runs or len(self.log_weight), float(self.log_weight.max())
+        each = np.exp(self.log_weight.astype(np.float64) - top).reshape(runs, -1).mean(1)
+        error = each.std() / each.mean() / np.sqrt(max(runs - 1, 1))
+        return float(top + np.log(each.mean())), float(error)
 
     def mean(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard error of values [n, k] of the draws; [k] each."""
         weight = self.weight
         mean = weight @ values
-        return mean, np.sqrt(weight**2 @ (values - mean) ** 2)
+        runs = self.runs or len(weight)
+        each = (weight[:, None] * (values - mean)).reshape(runs, -1, values.shape[1]).sum(1)
+        few = runs / (runs - 1) if self.runs > 1 else 1.0
+        return mean, np.sqrt(few * (each**2).sum(0))
 
 
 def draw(
@@ -73,10 +103,7 @@ def draw(
         progress=progress,
     )
     if not found.log_weight.max() > -np.inf:
-        raise ValueError(
-            "no trajectory reached a positive weight: "
-            "draw more of them, or check that what is known can occur at all"
-        )
+        raise ValueError(NOTHING_LEFT)
     return Posterior(np.asarray(found.end), np.asarray(found.log_weight))
 
 
