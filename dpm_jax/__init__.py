@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dpm_jax.experiments.saved_run import load
     from dpm_jax.process import Model, Process, bind
     from dpm_jax.sampling.draw import draw
-    from dpm_jax.sampling.methods import posterior
+    from dpm_jax.sampling.posterior import posterior
     from dpm_jax.training.config import TrainConfig
     from dpm_jax.training.loop import fit
 
@@ -72,7 +72,7 @@ _HOMES = {
     "fit": "training.loop",
     "importance_weighted": "evaluation.likelihood",
     "load": "experiments.saved_run",
-    "posterior": "sampling.methods",
+    "posterior": "sampling.posterior",
 }
 _ROOMS = (
     "models",

@@ -81,12 +81,12 @@ def posterior_mean(
 
 
 class Rest(NamedTuple):
-    """The steps above the noise of y, up to π: their t and coefficients [S]; the first may be a part.
+    """The S steps above the noise of y, up to π; the first may be the rest of one.
 
     Attributes:
         start: log ᾱ where the chain is entered.
-        t: of each step.
-        coefficients: of each step.
+        t: of each step [S].
+        coefficients: of each step [S].
     """
 
     start: Scalar

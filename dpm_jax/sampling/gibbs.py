@@ -48,9 +48,7 @@ def held(path: Path) -> Lineage:
     return Lineage(parents, place)
 
 
-def start(
-    process: Process, observation: Observation, key: PRNGKey, particles: int
-) -> Path:
+def start(process: Process, observation: Observation, key: PRNGKey, particles: int) -> Path:
     """A first path, by particles of which none is held."""
     path, _ = _swept(process, observation, key, particles, FREE)
     return path
@@ -59,8 +57,9 @@ def start(
 def sweep(
     process: Process, observation: Observation, key: PRNGKey, particles: int, path: Path
 ) -> tuple[Path, Scalar]:
-    """The next path, and log Ẑ of its particles, nats: where the path has the posterior's law,
-    E 1/Ẑ is 1/Z.
+    """The next path, and log Ẑ of its particles, nats.
+
+    Where the path has the posterior's law, E 1/Ẑ is 1/Z.
     """
     return _swept(process, observation, key, particles, held(path))
 

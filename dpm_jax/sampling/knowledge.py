@@ -180,7 +180,7 @@ class Likelihood:
         return jnp.zeros(shape, bool)
 
     def evidence(self, family: Family, belief: Distribution) -> Scalar:
-        """log r at the belief's mean: near it where r is smooth, and a look ahead where not."""
+        """Log r at the belief's mean: near it where r is smooth, and a look ahead where not."""
         return jnp.maximum(self.of(family.mean(belief)), LEAST)
 
     def step(
@@ -191,7 +191,7 @@ class Likelihood:
         xt: Event,
         c: Coefficients,
     ) -> Distribution:
-        """p itself: no component is observed."""
+        """Without change: no component is observed."""
         return p
 
     def end(self, family: Family, p: Distribution, noise: Event) -> Event:

@@ -6,6 +6,7 @@ All values are in the process's units; bits are 0 and 1.
 import math
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Event, Scalar
@@ -15,7 +16,7 @@ from dpm_jax.sampling.knowledge import Known, Likelihood, Product, Values
 
 
 def noisy(y: Values, s: Values | float, mask: Values | None = None) -> Product:
-    """y = x_0 + s ε of a Gaussian process, ε normal.
+    """Real numbers under normal noise, y = x_0 + s ε.
 
     Args:
         y: what was seen [*event].
@@ -33,7 +34,8 @@ def noisy(y: Values, s: Values | float, mask: Values | None = None) -> Product:
     if np.broadcast_shapes(std.shape, y.shape) != y.shape:
         raise ValueError(f"s must be one number or of the shape {y.shape}, got {std.shape}")
     y = _finite("y", y, seen)
-    return Product(Normal(y, np.broadcast_to(std**2, y.shape).astype(np.float32)), seen)
+    variance = np.broadcast_to(std**2, y.shape).astype(np.float32)
+    return Product(Normal(jnp.asarray(y), jnp.asarray(variance)), seen)
 
 
 def flipped(bits: Values, f: float, mask: Values | None = None) -> Product:
@@ -56,7 +58,8 @@ def flipped(bits: Values, f: float, mask: Values | None = None) -> Product:
     strays = bits[(bits != 0) & (bits != 1)]
     if strays.size:
         raise ValueError(f"bits must be 0 or 1, got {strays.ravel()[0]}")
-    return Product(Bernoulli((2 * bits - 1) * np.float32(math.log((1 - f) / f))), seen)
+    logits = (2 * bits - 1) * np.float32(math.log((1 - f) / f))
+    return Product(Bernoulli(jnp.asarray(logits)), seen)
 
 
 def known(value: Values, mask: Values) -> Known:
@@ -94,5 +97,7 @@ def _mask(mask: Values | None, shape: tuple[int, ...]) -> np.ndarray:
 
 def _finite(name: str, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if not np.isfinite(values[seen]).all():
-        raise ValueError(f"{name} must be finite, got {values[seen][~np.isfinite(values[seen])][0]}")
+        raise ValueError(
+            f"{name} must be finite, got {values[seen][~np.isfinite(values[seen])][0]}"
+        )
     return np.where(seen, values, np.float32(0))  # NaN in what is not read would still spread

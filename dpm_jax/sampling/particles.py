@@ -19,17 +19,17 @@ Memory does not grow with T, but for N numbers a step where ancestors are asked 
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.nn import logsumexp
 
 from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.kernels.base import Distribution, Family, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.reverse import direct, paper
 from dpm_jax.sampling.knowledge import Observation, merged
+from dpm_jax.sampling.log_weights import alive, effective_size, log_mean
 from dpm_jax.schedule import at
 
 Slot = Int[Array, ""]  # a particle's number, 0..N-1
@@ -58,9 +58,7 @@ class Lineage(NamedTuple):
         place: ``place(slot, x, t)`` is the particle's x_t, where x is what was drawn for it.
     """
 
-    parents: Callable[
-        [PRNGKey, Float[Array, " N"], Family, Ahead, Step], Int[Array, " N"]
-    ]
+    parents: Callable[[PRNGKey, Float[Array, " N"], Family, Ahead, Step], Int[Array, " N"]]
     place: Callable[[Slot, Event, Step], Event]
 
 
@@ -119,7 +117,7 @@ def filtered(
 
     def arrive(
         carry: tuple[Array, Array, Array], t: Step, look: Callable[[Event], Ahead], family: Family
-    ) -> tuple[Ahead, Array, Array, Array, Array]:
+    ) -> tuple[Ahead, Array, Array, tuple[Array, Array]]:
         """Weights at x_t, and who goes on from there."""
         x, log_weight, log_z = carry
         ahead = jax.vmap(look)(x)
@@ -131,12 +129,12 @@ def filtered(
         parents = jnp.where(few, drawn, slots)
         log_z = jnp.where(few, log_z + log_mean(log_weight), log_z)
         log_weight = jnp.where(few, 0.0, log_weight)
-        ahead, x = jax.tree.map(lambda leaf: leaf[parents], (ahead, x))
-        return ahead, x, log_weight - ahead.log_twist, log_z, (effective, parents)
+        ahead = jax.tree.map(lambda leaf: leaf[parents], ahead)
+        return ahead, log_weight - ahead.log_twist, log_z, (effective, parents)
 
-    def body(carry: tuple[Array, Array, Array], t: Step) -> tuple[tuple, tuple]:
+    def body(carry: tuple[Array, Array, Array], t: Step) -> tuple[Any, Any]:
         look = partial(_look, process, observation, t=t)
-        ahead, _, log_weight, log_z, seen = arrive(carry, t, look, process.kernel)
+        ahead, log_weight, log_z, seen = arrive(carry, t, look, process.kernel)
 
         def move(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
             x = lineage.place(slot, _drawn(process, ahead.g, key, t - 1, slot), t - 1)
@@ -155,7 +153,7 @@ def filtered(
     carry, seen = jax.lax.scan(body, first, jnp.arange(steps, 1, -1))
     one, family = jnp.asarray(1), process.last_step.family(process)
     look = partial(_look_at_end, process, observation)
-    ahead, _, log_weight, log_z, seen_last = arrive(carry, one, look, family)
+    ahead, log_weight, log_z, seen_last = arrive(carry, one, look, family)
 
     def end(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
         zero = jnp.asarray(0)
@@ -198,32 +196,13 @@ def replayed(
     return jnp.concatenate([xT[None], path, x0[None]])[::-1]
 
 
-def line(
-    parents: Int[Array, "T N"], end: Slot
-) -> Int[Array, " T+1"]:
+def line(parents: Int[Array, "T N"], end: Slot) -> Int[Array, " T+1"]:
     """Numbers at t = 0..T of the particle ``end`` of x_0 and its forebears."""
 
     def back(slot: Slot, parents: Array) -> tuple[Slot, Slot]:
         return parents[slot], parents[slot]
 
     return jnp.concatenate([end[None], jax.lax.scan(back, end, parents)[1]])
-
-
-def log_mean(log_weight: Float[Array, " N"]) -> Scalar:
-    """Log of the mean of exp(log_weight)."""
-    return logsumexp(log_weight) - jnp.log(len(log_weight))
-
-
-def alive(log_weight: Float[Array, " N"]) -> Float[Array, " N"]:
-    """-inf in place of NaN: a particle of weight 0 has no twist to be divided by."""
-    return jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
-
-
-def effective_size(log_weight: Float[Array, " N"]) -> Scalar:
-    """(Σ w)² / Σ w²; 0 where no weight is left."""
-    top = log_weight.max()
-    weight = jnp.where(top > -jnp.inf, jnp.exp(log_weight - jnp.maximum(top, -1e30)), 0.0)
-    return weight.sum() ** 2 / jnp.maximum((weight**2).sum(), 1e-30)
 
 
 def _look(process: Process, observation: Observation, x: Event, t: Step) -> Ahead:
