@@ -11,21 +11,26 @@ A path takes T·event, and a sweep T·N whole numbers besides: the chosen line i
 from its particles' numbers (``particles.replayed``), not stored with all others.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from dpm_jax.array_types import Array, Float, Int, PRNGKey, Scalar, Step
+from dpm_jax.array_types import Array, Bool, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.kernels.base import Family, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.particles import FREE, Ahead, Lineage, Slot, filtered, line, replayed
+from dpm_jax.sampling.particles import Ahead, Lineage, Slot, filtered, line, replayed
 
 Path = Float[Array, "T+1 *event"]
 """x_0..x_T."""
 
 
-def held(path: Path) -> Lineage:
-    """Particle 0 is the path; multinomial for all others, which the proof asks for."""
+def held(path: Path, is_held: Bool[Array, ""] | bool = True) -> Lineage:
+    """Particle 0 is the path; multinomial for all others, which the proof asks for.
+
+    Where it is not held, all particles are free: so a first path is found by the same program.
+    """
 
     def parents(
         key: PRNGKey, log_weight: Float[Array, " N"], family: Family, ahead: Ahead, t: Step
@@ -37,39 +42,43 @@ def held(path: Path) -> Lineage:
         def log_reach(ahead: Ahead) -> Scalar:
             return jnp.sum(log_prob_of_each(family, ahead.p, path[t - 1])) - ahead.log_twist
 
-        own = jax.random.categorical(own_key, log_weight + jax.vmap(log_reach)(ahead))
+        reach = jnp.where(is_held, jax.vmap(log_reach)(ahead), 0.0)
+        own = jax.random.categorical(own_key, log_weight + reach)
         weight = jax.nn.softmax(log_weight)
         others = resampling.multinomial(others_key, weight, len(log_weight) - 1)
         return jnp.concatenate([own[None], others])
 
     def place(slot: Slot, x: Array, t: Step) -> Array:
-        return jnp.where(slot == 0, path[t], x)
+        return jnp.where((slot == 0) & is_held, path[t], x)
 
     return Lineage(parents, place)
 
 
-def start(process: Process, observation: Observation, key: PRNGKey, particles: int) -> Path:
-    """A first path, by particles of which none is held."""
-    path, _ = _swept(process, observation, key, particles, FREE)
-    return path
+class Chain(NamedTuple):
+    """What the sweeps leave: x_0 of each path, and log Ẑ of each sweep's particles, nats.
 
-
-def sweep(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, path: Path
-) -> tuple[Path, Scalar]:
-    """The next path, and log Ẑ of its particles, nats.
-
-    Where the path has the posterior's law, E 1/Ẑ is 1/Z.
+    Where a path has the posterior's law, E 1/Ẑ of the next sweep is 1/Z.
     """
-    return _swept(process, observation, key, particles, held(path))
+
+    x0: Float[Array, "sweeps *event"]
+    log_evidence: Float[Array, " sweeps"]
 
 
-def _swept(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, lineage: Lineage
-) -> tuple[Path, Scalar]:
-    run_key, end_key = jax.random.split(key)
-    found = filtered(process, observation, run_key, particles, lineage=lineage, trace=True)
-    assert found.parents is not None
-    end = jax.random.categorical(end_key, found.log_weight)
-    slots = line(found.parents, end)
-    return replayed(process, observation, run_key, slots, lineage), found.log_evidence
+def chain(
+    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
+) -> Chain:
+    """``sweeps`` sweeps, after a first one in which no path is held."""
+
+    def sweep(path: Path, number: Array) -> tuple[Path, Chain]:
+        run_key, end_key = jax.random.split(jax.random.fold_in(key, number))
+        lineage = held(path, number > 0)
+        found = filtered(process, observation, run_key, particles, lineage=lineage, trace=True)
+        assert found.parents is not None
+        end = jax.random.categorical(end_key, found.log_weight)
+        slots = line(found.parents, end)
+        path = replayed(process, observation, run_key, slots, lineage)
+        return path, Chain(path[0], found.log_evidence)
+
+    none = jnp.zeros((process.schedule.steps + 1, *process.event_shape))
+    found = jax.lax.scan(sweep, none, jnp.arange(sweeps + 1))[1]
+    return Chain(*(of_all[1:] for of_all in found))

@@ -123,13 +123,7 @@ def _smc(
 def _gibbs(
     process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
 ) -> Run:
-    def sweep(path: Array, number: Array) -> tuple[Array, tuple[Array, Array]]:
-        sweep_key = jax.random.fold_in(key, number)
-        path, log_z = gibbs.sweep(process, observation, sweep_key, particles, path)
-        return path, (path[0], log_z)
-
-    first = gibbs.start(process, observation, jax.random.fold_in(key, 0), particles)
-    _, (x, log_z) = jax.lax.scan(sweep, first, jnp.arange(1, sweeps + 1))
+    x, log_z = gibbs.chain(process, observation, key, particles, sweeps)
     burnt = sweeps // BURN
     return Run(x[burnt:], log_z[burnt:], jnp.zeros(0))
 
