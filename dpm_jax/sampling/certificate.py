@@ -168,7 +168,7 @@ def _over_simulations(
 
 
 @jax.jit
-def _paths(process: Process, key: PRNGKey, numbers: Array) -> Float[Array, "n T+1 *event"]:
+def _paths(process: Process, key: PRNGKey, numbers: Array) -> Float[Array, "n states *event"]:
     kernel, shape = process.kernel, process.event_shape
 
     def walk(key: PRNGKey) -> Array:

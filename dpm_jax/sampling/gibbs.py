@@ -22,7 +22,7 @@ from dpm_jax.process import Process
 from dpm_jax.sampling.knowledge import Observation
 from dpm_jax.sampling.particles import Ahead, Lineage, Slot, filtered, line, replayed
 
-Path = Float[Array, "T+1 *event"]
+Path = Float[Array, "states *event"]
 """x_0..x_T."""
 
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ class Product:
     """r of the kernel's own family over the components that were seen."""
 
     r: Distribution
-    seen: Values
+    seen: Any  # true where seen [*event]; any leaf that a pytree may hold
 
     def observed(self, shape: tuple[int, ...]) -> Bool[Array, "*event"]:
         """Those that were seen."""
@@ -125,8 +125,8 @@ class Product:
 class Known:
     """r a point mass at the known components, which end bit-identical to ``value``."""
 
-    value: Values  # 0 where not known
-    mask: Values
+    value: Any  # [*event], 0 where not known
+    mask: Any  # true where known [*event]
 
     def observed(self, shape: tuple[int, ...]) -> Bool[Array, "*event"]:
         """Those that are known."""

@@ -31,7 +31,7 @@ def noisy(y: Values, s: Values | float, mask: Values | None = None) -> Product:
     seen, std = _mask(mask, y.shape), np.asarray(s, np.float64)
     if not (np.isfinite(std) & (std > 0)).all():
         raise ValueError(f"s must be positive and finite, got {s}")
-    if np.broadcast_shapes(std.shape, y.shape) != y.shape:
+    if std.shape not in ((), y.shape):
         raise ValueError(f"s must be one number or of the shape {y.shape}, got {std.shape}")
     y = _finite("y", y, seen)
     variance = np.broadcast_to(std**2, y.shape).astype(np.float32)

@@ -74,8 +74,8 @@ class Filtered(NamedTuple):
 
     x: Float[Array, "N *event"]
     log_weight: Float[Array, " N"]
-    effective: Float[Array, " T+1"]
-    parents: Int[Array, "T N"] | None
+    effective: Float[Array, " states"]
+    parents: Int[Array, "steps N"] | None
 
     @property
     def log_evidence(self) -> Scalar:
@@ -172,9 +172,9 @@ def replayed(
     process: Process,
     observation: Observation,
     key: PRNGKey,
-    slots: Int[Array, " T+1"],
+    slots: Int[Array, " states"],
     lineage: Lineage = FREE,
-) -> Float[Array, "T+1 *event"]:
+) -> Float[Array, "states *event"]:
     """x_0..x_T of one line of descent of ``filtered``, by its particles' numbers at t = 0..T.
 
     A line needs nothing of the others, once it is known: N times less work than all.
@@ -196,7 +196,7 @@ def replayed(
     return jnp.concatenate([xT[None], path, x0[None]])[::-1]
 
 
-def line(parents: Int[Array, "T N"], end: Slot) -> Int[Array, " T+1"]:
+def line(parents: Int[Array, "steps N"], end: Slot) -> Int[Array, " states"]:
     """Numbers at t = 0..T of the particle ``end`` of x_0 and its forebears."""
 
     def back(slot: Slot, parents: Array) -> tuple[Slot, Slot]:
