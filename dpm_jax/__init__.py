@@ -19,7 +19,7 @@ The rooms, in the order in which they may import each other:
     foreign       a network that was trained anywhere, as a process
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
-    sampling      trajectories, multiplied by r(x) if asked for; draws and posteriors
+    sampling      trajectories, multiplied by r(x) if asked for; draws, posteriors, their proof
     laws          laws that are known: swiss roll, heartbeat, and what no model can beat
     laboratory    laws on few states, of which every answer is a sum: NumPy alone
     course        pages that draw from the laboratory and move without a server

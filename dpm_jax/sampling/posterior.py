@@ -32,7 +32,7 @@ def posterior(
 ) -> Posterior:
     """Draws of x_0 given what was observed, their weights, and the evidence log p(observed).
 
-    ``loaded.units.to_data`` takes the draws to data units. Methods:
+    The ``to_data`` of a loaded run takes the draws to data units. Methods:
 
     - "enter": from noisy data straight into the chain (``sampling.enter``); no weights. The
       evidence is the mean weight of forward paths from there.
