@@ -57,6 +57,8 @@ class Posterior(NamedTuple):
         runs, top = self.runs or len(self.log_weight), float(self.log_weight.max())
         each = np.exp(self.log_weight.astype(np.float64) - top).reshape(runs, -1).mean(1)
         error = each.std() / each.mean() / np.sqrt(max(runs - 1, 1))
+        if self.runs == 1:
+            error = np.nan  # one run says nothing of others
         return float(top + np.log(each.mean())), float(error)
 
     def mean(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +67,7 @@ class Posterior(NamedTuple):
         mean = weight @ values
         runs = self.runs or len(weight)
         each = (weight[:, None] * (values - mean)).reshape(runs, -1, values.shape[1]).sum(1)
-        few = runs / (runs - 1) if self.runs > 1 else 1.0
+        few = 1.0 if self.runs == 0 else runs / (runs - 1) if runs > 1 else np.nan
         return mean, np.sqrt(few * (each**2).sum(0))
 
 

@@ -26,6 +26,9 @@ from dpm_jax.sampling.perturb import Perturbation
 BURN = 4
 """One in so many sweeps of ``gibbs`` leads from the first path to the posterior, and is dropped."""
 
+LEAST_LOG = np.float32(-1e30)
+"""In place of log 0."""
+
 
 class Run(NamedTuple):
     """What one run leaves.
@@ -131,8 +134,11 @@ def _gibbs(
 def _of_chains(process: Process, observation: Observation, key: PRNGKey, found: Found) -> Posterior:
     x, chains = found.x.reshape(-1, *process.event_shape), len(found.x)
     # E 1/Ẑ = 1/Z; and chains are independent, as runs are.
-    inverse, error = Posterior(x, -found.log_weight.ravel(), chains).log_evidence
-    return Posterior(x, np.zeros(len(x)), chains, None, "gibbs", (-inverse, error))
+    log_z = np.maximum(found.log_weight.ravel(), LEAST_LOG)
+    inverse, error = Posterior(x, -log_z, chains).log_evidence
+    # A sweep without any particle left leaves no draw.
+    log_weight = np.where(log_z > LEAST_LOG, 0.0, -np.inf)
+    return Posterior(x, log_weight, chains, None, "gibbs", (-inverse, error))
 
 
 def _multiplied(

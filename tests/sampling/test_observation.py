@@ -72,10 +72,12 @@ def test_values_that_are_no_bits_are_refused():
         posterior(random_bits(), known(np.full(3, 0.3), np.arange(3) > 1), jax.random.key(0))
 
 
-def test_what_cannot_be_leaves_no_particle():
+@pytest.mark.parametrize("method", ["smc", pytest.param("gibbs", marks=pytest.mark.slow)])
+def test_what_cannot_be_leaves_no_particle(method):
     given = likelihood(lambda x: -jnp.inf * (1 + x[0]))
+    sizes = {"particles": 4, "runs": 2, "sweeps": 2}
     with pytest.raises(ValueError, match=r"^no particle is left: .* or take more particles$"):
-        posterior(random_bits(), given, jax.random.key(0), particles=4, runs=2)
+        posterior(random_bits(), given, jax.random.key(0), method=method, **sizes)
 
 
 def test_the_exact_way_is_taken_where_there_is_one():

@@ -60,13 +60,15 @@ def test_few_particles_of_many_runs_have_the_law_and_the_evidence(name):
     assert ((effective > 1 - 1e-3) & (effective < 8 + 1e-3)).all()
 
 
-def test_two_particles_are_enough_for_sweeps():
+# Two are never drawn anew on the way; three are, and the held one finds its ancestor.
+@pytest.mark.parametrize("particles", [3, pytest.param(2, marks=pytest.mark.slow)])
+def test_few_particles_are_enough_for_sweeps(particles):
     given, r = IN_BITS["known"]
     joint = np.linalg.multi_dot(law_of_bits()) * r
     chains, sweeps = 300, 60
 
     def chain(key):
-        return gibbs.chain(random_bits(), given, key, 2, sweeps)
+        return gibbs.chain(random_bits(), given, key, particles, sweeps)
 
     found = jit(jax.vmap(chain))(jax.random.split(jax.random.key(1), chains))
     x, log_z = (np.asarray(a)[:, 10:] for a in found)
