@@ -39,7 +39,7 @@ SMALLER = {
     "06_posteriors": {
         'sizes = {"particles": 100, "runs": 20}': 'sizes = {"particles": 50, "runs": 10}',
         "simulations=50, particles=100": "simulations=10, particles=20",
-        '"simulations": 400, "particles": 16': '"simulations": 20, "particles": 4',
+        '"simulations": 200, "particles": 16': '"simulations": 20, "particles": 4',
         "schedule.fixed(200)": "schedule.fixed(40)",
     },
 }
