@@ -20,7 +20,7 @@ The rooms, in the order in which they may import each other:
     foreign       a network that was trained anywhere, as a process
     bound         K, its terms, path weights
     entropy       the bounds of eq. 24
-    sampling      trajectories, multiplied by r(x) if asked for; draws and posteriors
+    sampling      trajectories, multiplied by r(x) if asked for; draws, posteriors, their proof
     laws          laws that are known: swiss roll, heartbeat, and what no model can beat
     laboratory    laws on few states, of which every answer is a sum: NumPy alone
     course        pages that draw from the laboratory and move without a server
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dpm_jax.experiments.saved_run import load
     from dpm_jax.process import Model, Process, bind
     from dpm_jax.sampling.draw import draw
+    from dpm_jax.sampling.posterior import posterior
     from dpm_jax.training.config import TrainConfig
     from dpm_jax.training.loop import fit
 
@@ -60,6 +61,7 @@ __all__ = [
     "fit",
     "importance_weighted",
     "load",
+    "posterior",
 ]
 _HOMES = {
     "Model": "process",
@@ -72,6 +74,7 @@ _HOMES = {
     "fit": "training.loop",
     "importance_weighted": "evaluation.likelihood",
     "load": "experiments.saved_run",
+    "posterior": "sampling.posterior",
 }
 _ROOMS = (
     "models",

@@ -51,12 +51,14 @@ class OnLevels(NamedTuple):
 
 
 class LevelFamily(NamedTuple):
-    """Normals on a grid as a ``Family``: products and tilts are those of the normals."""
+    """Normals on a grid as a ``Family``: what multiplies them, and means, are the normals'."""
 
     log_prob: Callable[[OnLevels, Event], Scalar]
     transport: Callable[[OnLevels, Event], Event]
     product: Callable[[OnLevels, Normal, Scalar], OnLevels]
     tilt: Callable[[OnLevels, Callable[[Event], Scalar]], OnLevels]
+    overlap: Callable[[OnLevels, Normal], Event]
+    mean: Callable[[OnLevels], Event]
 
 
 def check(grid: Grid, examples: np.ndarray) -> None:
@@ -153,7 +155,13 @@ def _family(
     def tilt(dist: OnLevels, log_r: Callable[[Event], Scalar]) -> OnLevels:
         return OnLevels(*gaussian.tilt(Normal(dist.mean, dist.variance), log_r), dist.lowest)
 
-    family = LevelFamily(log_prob, transport, product, tilt)
+    def overlap(dist: OnLevels, other: Normal) -> Event:
+        return gaussian.overlap(Normal(dist.mean, dist.variance), other)
+
+    def mean(dist: OnLevels) -> Event:
+        return dist.mean
+
+    family = LevelFamily(log_prob, transport, product, tilt, overlap, mean)
     return lambda process: family
 
 

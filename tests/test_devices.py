@@ -55,6 +55,8 @@ import toys
 from dpm_jax import devices
 from dpm_jax.evaluation.likelihood import evaluate, importance_weighted
 from dpm_jax.sampling.draw import draw
+from dpm_jax.sampling.observation import known
+from dpm_jax.sampling.posterior import posterior
 
 key, found = jax.random.key(0), {}
 placed = []
@@ -75,6 +77,9 @@ for name, model, data in (
     found[f"{name} K"] = evaluate(process, data, key, chunk=20, progress=False).K
     found[f"{name} drawn K"] = evaluate(process, data, key, times=2, chunk=20, progress=False).K
     found[f"{name} iw"] = importance_weighted(process, data, key, paths=3, chunk=20, progress=False)
+given = known(np.zeros(3), np.arange(3) == 1)
+draws = posterior(process, given, key, method="smc", particles=4, runs=3)
+found["smc"], found["smc weights"] = draws.x, draws.log_weight
 np.savez(sys.argv[2], **found)
 """
 

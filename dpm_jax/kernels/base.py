@@ -39,6 +39,14 @@ class Family(Protocol):
     def tilt(self) -> Callable[[Distribution, Callable[[Event], Scalar]], Distribution]:
         """``tilt(dist, log_r)`` is close to dist · r."""
 
+    @property
+    def overlap(self) -> Callable[[Distribution, Distribution], Event]:
+        """``overlap(dist, other)`` is log ∫ dist · other, ``other`` of the kernel's."""
+
+    @property
+    def mean(self) -> Callable[[Distribution], Event]:
+        """``mean(dist)`` of every component."""
+
 
 class Kernel(NamedTuple):
     """A Markov diffusion kernel T_π and what is analytic about it.
@@ -69,6 +77,11 @@ class Kernel(NamedTuple):
             of the same family (§2.5).
         tilt: ``tilt(dist, log_r)`` is close to dist · r, normalised, for any differentiable
             log r of an event (§2.5, App. C).
+        overlap: ``overlap(dist, other)`` is log ∫ dist(x) other(x) dx of every component [*event],
+            nats: what ``product`` is divided by.
+        mean: ``mean(dist)`` of every component [*event].
+        lean: ``lean(dist, log_r, x)`` is ``dist`` moved by the slope of log r at a state x near by,
+            and no further than ``gaussian.MOST_LEAN`` of its deviations; bits have no slope.
         learnable: whether ``transport`` has a gradient in its distribution: without one, K has
             no gradient in β, and a schedule cannot be learned.
         check: ``check(examples)`` refuses examples [n, *event] that this kernel cannot diffuse,
@@ -92,6 +105,9 @@ class Kernel(NamedTuple):
     evidence: Callable[[Distribution, Scalar], Distribution]
     product: Callable[[Distribution, Distribution, Scalar], Distribution]
     tilt: Callable[[Distribution, Callable[[Event], Scalar]], Distribution]
+    overlap: Callable[[Distribution, Distribution], Event]
+    mean: Callable[[Distribution], Event]
+    lean: Callable[[Distribution, Callable[[Event], Scalar], Event], Distribution]
     learnable: bool
     check: Callable[[np.ndarray], None]
 

@@ -158,11 +158,7 @@ def evidence(r: Bernoulli, log_alpha_bar: Scalar, *, activity: float) -> Bernoul
     """E[r(x_0) | x_t] under π, per bit: by detailed balance x_0 given x_t is ``marginal(x_t)``."""
 
     def log_r(xt: Event) -> Event:
-        x0 = marginal(xt, log_alpha_bar, activity=activity).logits
-        # log of r₁ P(x_0 = 1 | x_t) + r₀ P(x_0 = 0 | x_t)
-        return jnp.logaddexp(
-            log_sigmoid(r.logits) + log_sigmoid(x0), log_sigmoid(-r.logits) + log_sigmoid(-x0)
-        )
+        return overlap(marginal(xt, log_alpha_bar, activity=activity), r)
 
     return Bernoulli(log_r(jnp.ones_like(r.logits)) - log_r(jnp.zeros_like(r.logits)))
 
@@ -180,6 +176,22 @@ def tilt(dist: Bernoulli, log_r: Callable[[Event], Scalar]) -> Bernoulli:
 
     evidence = jax.vmap(log_odds)(jnp.arange(mean.size)).reshape(dist.logits.shape)
     return product(dist, Bernoulli(evidence), jnp.ones(()))
+
+
+def overlap(dist: Bernoulli, other: Bernoulli) -> Event:
+    """Log of p₁ r₁ + p₀ r₀, per bit, nats."""
+    one = log_sigmoid(dist.logits) + log_sigmoid(other.logits)
+    return jnp.logaddexp(one, log_sigmoid(-dist.logits) + log_sigmoid(-other.logits))
+
+
+def mean(dist: Bernoulli) -> Event:
+    """P(x_i = 1)."""
+    return sigmoid(dist.logits)
+
+
+def lean(dist: Bernoulli, log_r: Callable[[Event], Scalar], x: Event) -> Bernoulli:
+    """``dist`` itself: log r of bits has no slope that would tell of its other values."""
+    return dist
 
 
 def _bit_entropy(logits: Event) -> Event:
@@ -225,6 +237,9 @@ def kernel(activity: float) -> Kernel:
         transport=transport,
         product=product,
         tilt=tilt,
+        overlap=overlap,
+        mean=mean,
+        lean=lean,
         learnable=False,
         check=check,
     )

@@ -22,6 +22,9 @@ LEAST_VARIANCE = 1e-14
 MOST_GROWTH = 40.0
 """The largest z^Σ that widens: a variance e^40 times the one under π."""
 
+MOST_LEAN = 1.0
+"""Standard deviations by which a slope moves a step: further off, it is that of another place."""
+
 
 class Normal(NamedTuple):
     """Independent normals, one per component of an event."""
@@ -155,6 +158,25 @@ def tilt(dist: Normal, log_r: Callable[[Event], Scalar]) -> Normal:
     return Normal(dist.mean + dist.variance * jax.grad(log_r)(dist.mean), dist.variance)
 
 
+def overlap(dist: Normal, other: Normal) -> Event:
+    """Log ∫ N(x; μ, σ²) N(x; m, s²) dx = log N(μ; m, σ² + s²) of every component, nats."""
+    variance = dist.variance + other.variance
+    deviation = (dist.mean - other.mean) ** 2 / variance
+    return -0.5 * (LOG_2PI + jnp.log(variance) + deviation)
+
+
+def mean(dist: Normal) -> Event:
+    """μ."""
+    return dist.mean
+
+
+def lean(dist: Normal, log_r: Callable[[Event], Scalar], x: Event) -> Normal:
+    """N(μ + σ² ∇log r(x), σ²), moved by at most ``MOST_LEAN`` σ: r as log-linear around x."""
+    std = jnp.sqrt(dist.variance)
+    move = jnp.clip(jnp.nan_to_num(std * jax.grad(log_r)(x)), -MOST_LEAN, MOST_LEAN)
+    return Normal(dist.mean + std * move, dist.variance)
+
+
 def check_finite(examples: np.ndarray) -> None:
     """Refuse NaN and infinity.
 
@@ -201,6 +223,9 @@ KERNEL = Kernel(
     transport=transport,
     product=product,
     tilt=tilt,
+    overlap=overlap,
+    mean=mean,
+    lean=lean,
     learnable=True,
     check=check,
 )

@@ -10,19 +10,20 @@ step of the binomial kernel.
 
 from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpm_jax.array_types import Array, Event, Float
+from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar, Step
 from dpm_jax.devices import in_chunks
 from dpm_jax.kernels import gaussian
-from dpm_jax.kernels.base import Distribution
+from dpm_jax.kernels.base import Distribution, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.sampling.draw import CHUNK
 from dpm_jax.sampling.perturb import Perturbation, started
-from dpm_jax.schedule import Schedule, at
+from dpm_jax.schedule import Coefficients, Schedule, at
 
 
 def until(process: Process, std: float) -> Process:
@@ -77,6 +78,55 @@ def posterior_mean(
         progress=progress,
     )
     return np.concatenate(list(means))
+
+
+class Rest(NamedTuple):
+    """The S steps above the noise of y, up to π; the first may be the rest of one.
+
+    Attributes:
+        start: log ᾱ where the chain is entered.
+        t: of each step [S].
+        coefficients: of each step [S].
+    """
+
+    start: Scalar
+    t: Array
+    coefficients: Coefficients
+
+
+def rest(process: Process, std: float) -> Rest:
+    """What ``until`` leaves out; refused as there."""
+    entered = until(process, std).schedule
+    here, reached = entered.log_alpha_bar[-1], process.schedule.log_alpha_bar
+    below = entered.steps  # the step at whose end, or within which, the noise is y's
+    before = jnp.append(here, reached[below - 1 : -1])
+    with np.errstate(invalid="ignore"):
+        left = -np.expm1(np.minimum(np.asarray(reached[below - 1 :] - before, np.float64), 0.0))
+    # Where the noise is that of x_t itself, but for rounding, nothing is left of its step.
+    keep = np.flatnonzero(left > 1e-6)
+    t = below + jnp.asarray(keep)
+    beta = jnp.asarray(left, jnp.float32)[keep]
+    return Rest(here, t, Coefficients(beta, reached[t - 1], before[keep]))
+
+
+def path_log_weight(process: Process, rest: Rest, noisy: Event, key: PRNGKey) -> Scalar:
+    """Log of p(x_T) ∏ p(x_{t-1} | x_t)/q(x_t | x_{t-1}) along one path from y (eq. 9), as of y.
+
+    Its mean over paths is the process's density of y, nats.
+    """
+    kernel, log_prob = process.kernel, partial(log_prob_of_each, process.kernel)
+
+    def add(carry: tuple[Event, Event], step: tuple[Step, Coefficients]) -> tuple[Any, None]:
+        (x, log_weight), (t, c) = carry, step
+        q = kernel.step(x, c.beta)
+        after = kernel.transport(q, kernel.noise(jax.random.fold_in(key, t), x.shape))
+        log_p = log_prob(process.reverse(after, t, c), x)
+        return (after, log_weight + (log_p - log_prob(q, after))), None
+
+    # Density of y = x/√ᾱ: of every component √ᾱ times that of x.
+    first = jnp.exp(0.5 * rest.start) * noisy, jnp.full(noisy.shape, 0.5 * rest.start)
+    (xT, log_weight), _ = jax.lax.scan(add, first, (rest.t, rest.coefficients))
+    return jnp.sum(log_weight + log_prob(kernel.prior(noisy.shape), xT))
 
 
 def _last_state(process: Process, noisy: Event) -> Event:

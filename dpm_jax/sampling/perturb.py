@@ -17,6 +17,7 @@ noise alone; or *observed*, what r(x_0) says of x_t.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Bool, Event, Scalar, Step
@@ -95,19 +96,28 @@ def product(process: Process, r: Distribution, *, annealed: bool = False) -> Per
     return _proposal(multiply, lambda x: process.kernel.log_prob(r, x))
 
 
-def observed(process: Process, r: Distribution) -> Perturbation:
+def observed(
+    process: Process, r: Distribution, *, seen: Bool[Array, "*event"] | None = None
+) -> Perturbation:
     """``product`` with r_t(x_t) = E_π[r(x_0) | x_t] in place of r at every t.
 
     Exact for x_0 ~ π in the limit of small steps, where a constant r counts twice: near
     equilibrium the product of many small steps with r has the law p r². Close to the data it
     is r, whatever their law; far from them it knows that x_t says little of x_0.
+
+    Components that were not ``seen`` are left alone; by default, all were.
     """
+    all_seen = jnp.ones(process.event_shape, bool) if seen is None else seen
 
     def multiply(family: Family, p: Distribution, t: Step) -> Distribution:
         log_alpha_bar = at(process.schedule, t).log_alpha_bar
-        return family.product(p, process.kernel.evidence(r, log_alpha_bar), jnp.ones(()))
+        g = family.product(p, process.kernel.evidence(r, log_alpha_bar), jnp.ones(()))
+        return jax.tree.map(lambda a, b: jnp.where(all_seen, a, b), g, p)
 
-    return _proposal(multiply, lambda x: process.kernel.log_prob(r, x))
+    def log_r(x: Event) -> Scalar:
+        return jnp.sum(jnp.where(all_seen, log_prob_of_each(process.kernel, r, x), 0.0))
+
+    return _proposal(multiply, log_r)
 
 
 def known(

@@ -1,52 +1,96 @@
-"""Posteriors from weighted trajectories: estimates, their errors, and the worth of the draws.
-
-Weights w_i, divided by their sum, give E f(x_0) under p(x_0) r(x_0) / Z as Σ w_i f(x_i). The
-standard error is the delta method's, √Σ w_i² (f(x_i) - mean)²; both are right for many
-trajectories, and ``effective``, 1/Σ w_i², says how many independent draws these are worth.
-"""
+"""The door to posteriors: p(x_0) r(x_0) / Z by any of several ways."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
 
+import jax
 import numpy as np
 
 from dpm_jax.array_types import PRNGKey
+from dpm_jax.devices import in_chunks
 from dpm_jax.process import Process
-from dpm_jax.sampling.draw import multiplied
+from dpm_jax.sampling.draw import CHUNK, multiplied
+from dpm_jax.sampling.estimates import Posterior, summary
+from dpm_jax.sampling.knowledge import Observation
+from dpm_jax.sampling.methods import METHODS, Found, runs_of, why_not_entered
 from dpm_jax.sampling.perturb import Perturbation
-from dpm_jax.scaling import NATS_PER_BIT
+
+__all__ = ["Posterior", "draw", "posterior", "summary"]
 
 
-class Posterior(NamedTuple):
-    """Weighted draws from p(x_0) r(x_0) / Z."""
+def posterior(
+    process: Process,
+    observation: Observation,
+    key: PRNGKey,
+    *,
+    particles: int = 128,
+    runs: int = 8,
+    sweeps: int = 64,
+    method: str = "auto",
+    chunk: int = CHUNK,
+    progress: bool = False,
+) -> Posterior:
+    """Draws of x_0 given what was observed, their weights, and the evidence log p(observed).
 
-    x: np.ndarray  # [n, *event]
-    log_weight: np.ndarray  # [n], nats
+    The ``to_data`` of a loaded run takes the draws to data units. Methods:
 
-    @property
-    def weight(self) -> np.ndarray:
-        """Normalised weights, float64 [n]."""
-        weight = np.exp(self.log_weight.astype(np.float64) - self.log_weight.max())
-        return np.asarray(weight / weight.sum())
+    - "enter": from noisy data straight into the chain (``sampling.enter``); no weights. The
+      evidence is the mean weight of forward paths from there.
+    - "smc": twisted sequential Monte Carlo (``sampling.particles``), right for many particles.
+    - "gibbs": particle Gibbs (``sampling.gibbs``), right for any number of particles after many
+      sweeps; its evidence is from 1/Ẑ.
+    - "weights": importance weights of multiplied trajectories, never drawn anew.
+    - "replace": known components held on a forward path of their own, as images are inpainted in
+      the paper, without weights: an approximation, biased however many draws there are.
+    - "auto": "enter" where the observation can be entered, and "smc" elsewhere.
 
-    @property
-    def effective(self) -> float:
-        """The effective sample size: n where all weights are the same, 1 where one rules."""
-        return float(1 / (self.weight**2).sum())
+    Args:
+        process: p.
+        observation: r, of ``sampling.observation``, in the process's units.
+        key: of all random numbers.
+        particles: N of a run.
+        runs: independent repetitions: ``particles`` · ``runs`` draws, and the standard errors.
+        sweeps: of "gibbs" alone: a draw each, of ``runs`` chains; one quarter is dropped.
+        method: one of the above.
+        chunk: trajectories at once.
+        progress: whether to show a bar.
 
-    @property
-    def log_evidence(self) -> tuple[float, float]:
-        """Log Z, nats, and its standard error."""
-        n, top = len(self.log_weight), float(self.log_weight.max())
-        weight = np.exp(self.log_weight.astype(np.float64) - top)
-        error = weight.std() / weight.mean() / np.sqrt(max(n - 1, 1))
-        return float(top + np.log(weight.mean())), float(error)
-
-    def mean(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard error of values [n, k] of the draws; [k] each."""
-        weight = self.weight
-        mean = weight @ values
-        return mean, np.sqrt(weight**2 @ (values - mean) ** 2)
+    Raises:
+        ValueError: if a number is too small, the observation is not of this process or has not
+            this method, or no particle is left.
+    """
+    if particles < 2:
+        raise ValueError(f"particles must be at least 2, got {particles}")
+    if runs < 1:
+        raise ValueError(f"runs must be at least 1, got {runs}")
+    if sweeps < 1:
+        raise ValueError(f"sweeps must be at least 1, got {sweeps}")
+    observation.check(process)
+    if method == "auto":
+        method = "smc" if why_not_entered(process, observation) else "enter"
+    if method not in METHODS:
+        raise ValueError(f"method must be auto, {', '.join(METHODS)}, got {method}")
+    way = METHODS[method]
+    sizes = {"particles": particles, "sweeps": sweeps}
+    prepared = way.prepare(process, observation)
+    parts = in_chunks(
+        partial(runs_of, prepared, observation, key, run=way.run, **sizes),
+        np.arange(runs),
+        chunk=max(1, chunk // particles),
+        label=method,
+        progress=progress,
+    )
+    found = Found(*map(np.concatenate, zip(*parts, strict=True)))
+    told = way.told(process, observation, jax.random.fold_in(key, runs), found)
+    if not told.log_weight.max() > -np.inf:
+        raise ValueError(
+            "no particle is left: what was observed is impossible under the process, or nearly so; "
+            "check the observation, or take more particles"
+        )
+    lost = ~np.isfinite(told.x).reshape(len(told.x), -1).all(1)
+    if lost.any():
+        raise ValueError(f"{lost.sum()} of {len(told.x)} draws are not finite")
+    return told
 
 
 def draw(
@@ -78,27 +122,3 @@ def draw(
             "draw more of them, or check that what is known can occur at all"
         )
     return Posterior(np.asarray(found.end), np.asarray(found.log_weight))
-
-
-def summary(
-    posterior: Posterior, values: np.ndarray, exact: np.ndarray, log_evidence: float | None = None
-) -> dict[str, Any]:
-    """For ``result.json``: means of values [n, k] beside the exact ones [k]; evidence in bits."""
-    mean, error = posterior.mean(values)
-    unweighted = values.mean(0)
-    said: dict[str, Any] = {
-        "exact": np.asarray(exact).tolist(),
-        "estimate": mean.tolist(),
-        "estimate_se": error.tolist(),
-        "unweighted": unweighted.tolist(),
-        "trajectories": len(posterior.x),
-        "effective": posterior.effective,
-    }
-    if log_evidence is None:
-        return said
-    found, found_error = posterior.log_evidence
-    return said | {
-        "log_evidence_exact_bits": log_evidence / NATS_PER_BIT,
-        "log_evidence_bits": found / NATS_PER_BIT,
-        "log_evidence_bits_se": found_error / NATS_PER_BIT,
-    }

@@ -232,3 +232,12 @@ def test_tilt_nears_the_product_as_the_distribution_narrows(kernel):
     wide, narrow = error(-0.1), error(-0.01)
     assert narrow < 0.2 * wide
     assert narrow < 0.05
+
+
+def test_overlap_and_mean_are_sums_over_states(kernel):
+    points, measure = support(kernel)
+    q, p = two_distributions(kernel)
+    both = measure * density(kernel, q) @ density(kernel, p)
+    np.testing.assert_allclose(kernel.overlap(q, p), [np.log(both)], rtol=1e-9)
+    mean = measure * density(kernel, q) @ points
+    np.testing.assert_allclose(kernel.mean(q), mean, rtol=1e-9)

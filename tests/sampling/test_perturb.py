@@ -6,68 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import fixed64, jit, process_of, product_law, states
+from reference import fixed64, jit, process_of
+from small_chains import ACTIVITY, STATES, entangled, law_of_bits, linear_gaussian, random_bits
 
-from dpm_jax import schedule
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.kernels.gaussian import Normal
-from dpm_jax.process import LEARNED, Process
 from dpm_jax.sampling import perturb, trajectory
 
-ACTIVITY, STEPS = 0.3, 4
 SAMPLES = 20_000
-STATES = states(3)
-TABLE = np.random.default_rng(0).normal(size=(STEPS, 8, 3))
-"""Added to the log-odds of x_{t-1}'s bits given the state x_t: a random reverse process."""
-
-
-def random_bits() -> Process:
-    """Three bits, four steps, all of them learned."""
-    place, table = jnp.array([1, 2, 4]), jnp.asarray(TABLE, jnp.float32)
-    kernel, family = binomial.kernel(ACTIVITY), schedule.fixed(STEPS)
-
-    def reverse(xt, t, c):
-        return Bernoulli(kernel.step(xt, c.beta).logits + table[t - 1, xt.astype(int) @ place])
-
-    return process_of(kernel, family.apply({}), reverse, (3,), LEARNED)
-
-
-def law_of_bits() -> list[np.ndarray]:
-    """[x_T] and then [x_t, x_{t-1}] for t = T..1: the factors of p, over all states."""
-    factors = [product_law(np.full(3, ACTIVITY))]
-    for t in range(STEPS, 0, -1):
-        beta = 1 / (STEPS - t + 1)
-        one = STATES * (1 - beta) + ACTIVITY * beta
-        odds = one / (1 - one) * np.exp(TABLE[t - 1])
-        factors.append(product_law(odds / (1 + odds)))
-    return factors
-
-
-def linear_gaussian(steps=6, variance=((1.3, 0.7), (0.7, 0.7))):
-    """A process whose p(x_0) is normal: its mean [2] and covariance, followed step by step.
-
-    Its steps have the moments of q(x_{t-1} | x_t) of correlated data, but independent noise.
-    """
-    beta, mean = np.linspace(0.1, 0.7, steps), np.array([0.3, -0.2])
-    before = np.concatenate([[1.0], np.cumprod(1 - beta)])
-    slopes, offsets, noises = [], [], []
-    p_mean, p_cov = np.zeros(2), np.eye(2)
-    for t in range(steps, 0, -1):
-        cov = before[t - 1] * np.array(variance) + (1 - before[t - 1]) * np.eye(2)
-        gain = np.sqrt(1 - beta[t - 1]) * cov
-        slope = gain @ np.linalg.inv((1 - beta[t - 1]) * cov + beta[t - 1] * np.eye(2))
-        offset = np.sqrt(before[t - 1]) * mean - slope @ (np.sqrt(before[t]) * mean)
-        noise = np.diag(cov - slope @ gain)
-        p_mean, p_cov = slope @ p_mean + offset, slope @ p_cov @ slope.T + np.diag(noise)
-        slopes, offsets, noises = [slope, *slopes], [offset, *offsets], [noise, *noises]
-    A, b, v = (jnp.asarray(np.stack(a), jnp.float32) for a in (slopes, offsets, noises))
-
-    def reverse(xt, t, c):
-        return Normal(A[t - 1] @ xt + b[t - 1], v[t - 1])
-
-    rates = schedule.given(beta).apply({})
-    return process_of(gaussian.KERNEL, rates, reverse, (2,), LEARNED), p_mean, p_cov
 
 
 def draws(process, perturbation, count=SAMPLES, seed=0):
@@ -86,11 +33,6 @@ def errors(values, weight, expected):
 
 def product_of_bits(process, **options):
     return perturb.product(process, Bernoulli(jnp.array([1.5, -0.7, 0.0])), **options)
-
-
-def entangled(x):
-    """A log r that is no sum over bits."""
-    return 1.2 * x[0] * x[1] - 0.8 * (x[0] - x[2]) ** 2
 
 
 def of_product(x):

@@ -51,6 +51,17 @@ def test_few_weights_have_the_error_of_their_own_spread():
     assert Posterior(np.zeros((1, 1)), np.zeros(1)).log_evidence == (0.0, 0.0)
 
 
+def test_draws_of_one_run_have_the_errors_of_runs():
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    forty = np.repeat(x, 40, axis=0)  # of each draw forty copies: no more is known
+    shared = Posterior(forty, forty[:, 0], runs=300)
+    one = Posterior(x, x[:, 0])
+    np.testing.assert_allclose(shared.mean(forty)[1], one.mean(x)[1], rtol=0.01)
+    np.testing.assert_allclose(shared.log_evidence, one.log_evidence)
+    alone = Posterior(x, x[:, 0], runs=1)
+    assert np.isnan([alone.mean(x)[1][0], alone.log_evidence[1]]).all()
+
+
 def test_a_summary_can_be_written_as_json():
     draws = Posterior(np.zeros((3, 1), np.float32), np.float32([0, 1, 2]))
     said = posterior.summary(draws, np.float32([[0], [1], [2]]), np.zeros(1), log_evidence=0.0)

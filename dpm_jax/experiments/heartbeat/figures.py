@@ -7,7 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dpm_jax.evaluation.figures import BLUE, GREY, VERMILION, WIDTH, Drawing, label_axes, pixels
+from dpm_jax.evaluation.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Drawing,
+    label_axes,
+    pixels,
+)
 
 SEQUENCES = 40  # rows of a raster
 
@@ -26,36 +35,48 @@ def heartbeat(data: np.ndarray, halfway: np.ndarray, samples: np.ndarray) -> Fig
     return figure
 
 
-def phase_posteriors(answers: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Probabilities of the heartbeat's phases given some bits: weighted samples beside Bayes.
+def phase_posteriors(
+    answers: Mapping[str, Mapping[str, Any]], resampled: Mapping[str, Mapping[str, Any]]
+) -> Figure:
+    """Probabilities of the heartbeat's phases given some bits: samples beside Bayes.
 
     Args:
         answers: by question, with keys "exact", "estimate", "estimate_se", "unweighted",
             "trajectories" and "effective", as ``posterior.summary`` gives them.
+        resampled: the same questions answered by particles.
     """
-    figure = Drawing(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Drawing(figsize=(WIDTH, 3.8), layout="constrained")
     panels = figure.subplots(1, len(answers), sharey=True, squeeze=False)[0]
     for axes, (question, answer) in zip(panels, answers.items(), strict=True):
         phase = np.arange(1, len(answer["exact"]) + 1)
         axes.bar(phase, answer["exact"], 0.8, color=GREY, alpha=0.35, label="exact, by Bayes")
         axes.plot(phase, answer["unweighted"], "x", color=VERMILION, label="samples, unweighted")
-        axes.errorbar(
-            phase,
-            answer["estimate"],
-            2 * np.array(answer["estimate_se"]),
-            fmt="o",
-            ms=4,
-            capsize=3,
-            color=BLUE,
-            label="samples, weighted (±2 s.e.)",
+        smc = resampled[question]
+        shown = (
+            (answer, -0.15, "o", BLUE, "samples, weighted (±2 s.e.)"),
+            (smc, 0.15, "s", GREEN, "smc (±2 s.e.)"),
         )
-        worth = f"{answer['trajectories']:,} samples worth {answer['effective']:,.0f}"
+        for said, aside, marker, colour, label in shown:
+            axes.errorbar(
+                phase + aside,
+                said["estimate"],
+                2 * np.array(said["estimate_se"]),
+                fmt=marker,
+                ms=4,
+                capsize=3,
+                color=colour,
+                label=label,
+            )
+        worth = (
+            f"{answer['trajectories']:,} weighted worth {answer['effective']:,.0f}\n"
+            f"{smc['trajectories']:,} of smc worth {smc['effective']:,.0f}"
+        )
         axes.set_title(f"{question}\n{worth}", fontsize=11)
         axes.set_xticks(phase)
         label_axes(axes, "phase", "")
     panels[0].set_ylabel("probability given five bits")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 

@@ -22,10 +22,12 @@ from dpm_jax.experiments.measurement import Measurement
 from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.laws import heartbeat
 from dpm_jax.process import Process
-from dpm_jax.sampling import perturb, posterior
+from dpm_jax.sampling import observation, perturb, posterior
+from dpm_jax.sampling.knowledge import Observation
 
 PROFILE_EXAMPLES = 200
 POSTERIOR_DRAWS = 2_000  # of 2,000 steps each
+RUNS = 8  # of particles, independent of each other
 
 
 class Question(NamedTuple):
@@ -79,16 +81,50 @@ def posteriors(
             jax.random.fold_in(key, i),
             progress=progress,
         )
-        value, mask = _arrays(question)
-        exact, evidence = heartbeat.phases_given_bits(value, mask, flipped=question.flipped)
-        if question.flipped:  # r is Bernoulli: a half for each bit that was not seen
-            evidence -= (heartbeat.BITS - len(question.bits)) * math.log(2)
-        found[name] = {
-            "bits": {str(bin_): bit for bin_, bit in question.bits.items()},
-            "flipped": question.flipped,
-            **posterior.summary(draws, nearest_phase(draws.x), exact, evidence),
-        }
+        # r is Bernoulli: a half for each bit that was not seen
+        unseen = heartbeat.BITS - len(question.bits) if question.flipped else 0
+        found[name] = _answer(question, draws, -unseen * math.log(2))
     return found
+
+
+def resampled(
+    process: Process, count: int, key: PRNGKey, *, progress: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The same from about ``count`` particles (``sampling.particles``)."""
+    found = {}
+    for i, (name, question) in enumerate(QUESTIONS.items()):
+        draws = posterior.posterior(
+            process,
+            observed(question),
+            jax.random.fold_in(key, i),
+            method="smc",
+            particles=max(2, count // RUNS),
+            runs=RUNS,
+            chunk=500,
+            progress=progress,
+        )
+        found[name] = _answer(question, draws)
+    return found
+
+
+def observed(question: Question) -> Observation:
+    """The question's bits: known, or seen through the channel."""
+    value, mask = _arrays(question)
+    if not question.flipped:
+        return observation.known(value, mask)
+    return observation.flipped(value, question.flipped, mask)
+
+
+def _answer(
+    question: Question, draws: posterior.Posterior, constant: float = 0.0
+) -> dict[str, Any]:
+    """The phases beside Bayes; ``constant`` is by how much r is not what the channel says, nats."""
+    exact, evidence = heartbeat.phases_given_bits(*_arrays(question), flipped=question.flipped)
+    return {
+        "bits": {str(bin_): bit for bin_, bit in question.bits.items()},
+        "flipped": question.flipped,
+        **posterior.summary(draws, nearest_phase(draws.x), exact, evidence + constant),
+    }
 
 
 def _arrays(question: Question) -> tuple[np.ndarray, np.ndarray]:
@@ -109,10 +145,12 @@ def measure(config: KnownLawConfig, law: Law, data: Dataset, process: Process) -
         "posterior", posteriors, process, POSTERIOR_DRAWS, keys.posterior, progress=True
     )
     found.add("posterior", lambda said: {"posterior": said}, answers)
+    smc = found.value("smc", resampled, process, POSTERIOR_DRAWS, keys.posterior, progress=True)
+    found.add("smc", lambda said: {"posterior_smc": said}, smc)
     profile = found.value("entropies", entropy_profile, process, few, keys.entropies)
     found.draw("heartbeat", partial(_samples, process.schedule.steps // 2), data.heldout, samples)
     found.draw("bits", _bits, likelihood, profile)
-    found.draw("posterior", heartbeat_figures.phase_posteriors, answers)
+    found.draw("posterior", heartbeat_figures.phase_posteriors, answers, smc)
     return found
 
 

@@ -178,10 +178,11 @@ def denoised(
 
     The model is multiplied with what y says; ``sampling.enter`` does without.
     """
-    multiply = {"constant": perturb.product, "observed": perturb.observed}[form]
 
     def gaussian(process: Process, noisy: Array) -> Perturbation:
-        return multiply(process, Normal(noisy, jnp.full(noisy.shape, std**2)))
+        r = Normal(noisy, jnp.full(noisy.shape, std**2))
+        constant = form == "constant"
+        return perturb.product(process, r) if constant else perturb.observed(process, r)
 
     return _several(process, gaussian, noisy, key, draws, "denoising", progress)
 

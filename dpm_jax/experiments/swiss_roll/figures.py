@@ -71,6 +71,7 @@ def conditional(
     density: np.ndarray,
     *,
     known: float,
+    smc: tuple[np.ndarray, np.ndarray],
     bins: int = 120,
 ) -> Figure:
     """The roll's second coordinate given its first: weighted samples beside the exact law.
@@ -81,6 +82,7 @@ def conditional(
         grid: where ``density`` is given [G].
         density: exact, integrating to 1 [G].
         known: the first coordinate.
+        smc: draws of particles, and their weights [m] each.
         bins: of the histogram over the grid's range.
     """
     figure = Drawing(figsize=(WIDTH, 3.8), layout="constrained")
@@ -88,12 +90,18 @@ def conditional(
     edges = np.linspace(grid[0], grid[-1], bins + 1)
     heights = np.histogram(samples, edges, weights=weight)[0] / np.diff(edges)
     plain = np.histogram(samples, edges)[0] / len(samples) / np.diff(edges)
+    resampled = np.histogram(smc[0], edges, weights=smc[1])[0] / np.diff(edges)
     axes.stairs(heights, edges, fill=True, color=BLUE, alpha=0.5, label="samples, weighted")
     axes.stairs(plain, edges, color=VERMILION, lw=1, label="samples, unweighted")
+    axes.stairs(resampled, edges, color=GREEN, lw=1.4, label="smc")
     axes.plot(grid, density, color="black", lw=1, label="exact, by quadrature")
-    axes.set_title(f"{len(samples):,} samples worth {1 / (weight**2).sum():,.0f}", fontsize=11)
+    axes.set_title(
+        f"{len(samples):,} weighted samples worth {1 / (weight**2).sum():,.0f}, "
+        f"{len(smc[0]):,} of smc worth {1 / (smc[1] ** 2).sum():,.0f}",
+        fontsize=11,
+    )
     label_axes(axes, "second coordinate $x_2$", f"density given $x_1$ = {known:g}")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 

@@ -23,12 +23,14 @@ from dpm_jax.laws.swiss_roll import limits
 from dpm_jax.laws.swiss_roll.conditional import Conditional, conditional
 from dpm_jax.laws.swiss_roll.roll import Roll
 from dpm_jax.process import Process
-from dpm_jax.sampling import perturb
+from dpm_jax.sampling import observation, perturb
 from dpm_jax.sampling.draw import forward
 from dpm_jax.sampling.perturb import Perturbation
 from dpm_jax.sampling.posterior import Posterior, draw, summary
+from dpm_jax.sampling.posterior import posterior as ask
 
 SHOWN = 3000
+RUNS = 16  # of particles, independent of each other
 KNOWN = 0.3  # of the first coordinate, where the second has four arms to be on
 GRID = np.linspace(-2.5, 2.5, 17)
 BEST_UP_TO = 500  # T: the table of all steps' costs has 64 T² entries
@@ -69,6 +71,19 @@ def schedules(
 def posterior(process: Process, count: int, key: PRNGKey, *, progress: bool = False) -> Posterior:
     """Weighted points whose first coordinate is ``KNOWN``."""
     return draw(process, _known, count, key, progress=progress)
+
+
+def resampled(process: Process, count: int, key: PRNGKey, *, progress: bool = False) -> Posterior:
+    """The same by about ``count`` particles (``sampling.particles``)."""
+    return ask(
+        process,
+        observation.known(np.array([KNOWN, 0.0]), np.array([True, False])),
+        key,
+        method="smc",
+        particles=max(2, count // RUNS),
+        runs=RUNS,
+        progress=progress,
+    )
 
 
 def _known(process: Process) -> Perturbation:
@@ -114,11 +129,13 @@ def measure(
     )
     exact = found.value("exact posterior", conditional, roll, 0, KNOWN)
     found.add("posterior", lambda *both: {"posterior": answer(*both)}, draws, exact)
+    smc = found.value("smc", resampled, process, config.samples, keys.posterior, progress=True)
+    found.add("smc", lambda *both: {"posterior_smc": answer(*both)}, smc, exact)
     profile = found.value("entropies", entropy_profile, process, few, keys.entropies)
     found.draw("swiss_roll", _figure_1, process, few, keys, samples)
     found.draw("schedules", _schedules, compared)
     found.draw("bits", _bits, likelihood, profile)
-    found.draw("posterior", _posterior, draws, exact)
+    found.draw("posterior", _posterior, draws, smc, exact)
     if config.network == "snr":
         points = found.value(
             "other T", across.measure, process, roll, law.log_q, data.heldout, keys.bound
@@ -150,9 +167,14 @@ def _bits(likelihood: Likelihood, profile: EntropyProfile) -> Figure:
     return figures.where_the_bits_go(likelihood.step_kl, *profile, continuous=True)
 
 
-def _posterior(draws: Posterior, exact: Conditional) -> Figure:
+def _posterior(draws: Posterior, smc: Posterior, exact: Conditional) -> Figure:
     return roll_figures.conditional(
-        draws.x[:, 1], draws.weight, exact.grid, exact.density, known=KNOWN
+        draws.x[:, 1],
+        draws.weight,
+        exact.grid,
+        exact.density,
+        known=KNOWN,
+        smc=(smc.x[:, 1], smc.weight),
     )
 
 

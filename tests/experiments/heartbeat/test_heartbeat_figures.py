@@ -23,18 +23,21 @@ def answers():
 
 
 def phases():
-    return figures.phase_posteriors(answers())
+    smc = {name: said | {"estimate": said["exact"]} for name, said in answers().items()}
+    return figures.phase_posteriors(answers(), smc)
 
 
 def test_phase_posteriors_draw_every_question():
     axes = phases().axes
     assert [a.get_title().split("\n")[0] for a in axes] == ["five zeros", "one period"]
-    assert axes[0].get_title().endswith("10,000 samples worth 1,234")
+    worth = ["10,000 weighted worth 1,234", "10,000 of smc worth 1,234"]
+    assert axes[0].get_title().split("\n")[1:] == worth
     said = answers()["five zeros"]
     np.testing.assert_array_equal([bar.get_height() for bar in axes[0].patches], said["exact"])
     drawn = [line.get_ydata() for line in axes[0].lines if len(line.get_ydata()) == 5]
     np.testing.assert_array_equal(drawn[0], said["unweighted"])
     np.testing.assert_array_equal(drawn[1], said["estimate"])
+    np.testing.assert_array_equal(drawn[2], said["exact"])
 
 
 def test_heartbeat_shows_the_first_sequences():

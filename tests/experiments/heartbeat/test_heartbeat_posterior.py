@@ -29,6 +29,16 @@ def test_phases_given_bits_are_within_the_error_of_bayes():
 
 
 @pytest.mark.slow
+def test_particles_given_bits_are_bayes_and_keep_a_third_of_their_number():
+    process = heartbeat.exact_process(schedule.fixed(300).apply({}))
+    found = measure.resampled(process, 1_000, jax.random.key(0))
+    assert found.keys() == measure.QUESTIONS.keys()
+    for name, said in found.items():
+        assert within(said, floor=0.01), name  # of 300 steps of independent bits
+        assert said["effective"] > 0.3 * said["trajectories"], name
+
+
+@pytest.mark.slow
 def test_phases_given_bits_are_bayes_in_two_thousand_steps():
     # An excluded phase has a few millionths, of which no standard error can speak.
     for name, said in phases(2000, 4_000).items():

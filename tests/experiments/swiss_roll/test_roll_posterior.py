@@ -12,7 +12,7 @@ from dpm_jax.laws.swiss_roll.conditional import conditional
 from dpm_jax.laws.swiss_roll.roll import law
 
 
-def roll_given(steps, count, *, best):
+def roll_given(steps, count, *, best, way=measure.posterior):
     roll = law(0.25)
     beta_1 = 3e-3 * roll.variance
     if best:
@@ -21,7 +21,7 @@ def roll_given(steps, count, *, best):
         family = schedule.learned(steps, beta_1)
         rates = family.apply(family.init())
     process = limits.exact_process(roll, rates)
-    draws = measure.posterior(process, count, jax.random.key(1))
+    draws = way(process, count, jax.random.key(1))
     return draws, measure.answer(draws, conditional(roll, 0, measure.KNOWN))
 
 
@@ -40,3 +40,11 @@ def test_the_rolls_arms_given_one_coordinate_are_the_exact_shares():
     _, said = roll_given(40, 10_000, best=True)
     assert within(said)
     assert max(said["estimate_se"][:4]) < 0.01
+
+
+@pytest.mark.slow
+def test_particles_given_one_coordinate_are_the_exact_shares_and_most_of_them_count():
+    draws, said = roll_given(40, 4_000, best=True, way=measure.resampled)
+    assert (draws.x[:, 0] == np.float32(measure.KNOWN)).all()
+    assert within(said)
+    assert said["effective"] > 0.3 * len(draws.x)

@@ -27,8 +27,9 @@ def given_one():
     rng, grid = np.random.default_rng(0), np.linspace(-2, 2, 401)
     weight = rng.uniform(size=500)
     density = np.exp(-0.5 * (grid / 0.3) ** 2) / 0.3 / np.sqrt(2 * np.pi)
+    smc = 0.3 * rng.normal(size=80), np.full(80, 1 / 80)
     return figures.conditional(
-        0.3 * rng.normal(size=500), weight / weight.sum(), grid, density, known=0.3
+        0.3 * rng.normal(size=500), weight / weight.sum(), grid, density, known=0.3, smc=smc
     )
 
 
@@ -56,8 +57,10 @@ def test_conditional_draws_densities():
     for steps in axes.patches:
         heights, edges, _ = steps.get_data()
         assert heights @ np.diff(edges) == pytest.approx(1)
-    weighted, plain = (steps.get_data().values for steps in axes.patches)
+    weighted, plain, smc = (steps.get_data().values for steps in axes.patches)
     assert not np.array_equal(weighted, plain)
+    assert not np.array_equal(weighted, smc)
+    assert axes.get_title().endswith(", 80 of smc worth 80")
     assert axes.lines[0].get_ydata().max() == pytest.approx(1 / 0.3 / np.sqrt(2 * np.pi))
 
 
