@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dpm_jax import mixture, schedule
+from dpm_jax import mixture, schedule, wiener
 from dpm_jax.experiments import registry
 from dpm_jax.process import Model, init
 from dpm_jax.training.config import TrainConfig
@@ -55,6 +55,9 @@ def model_of(name: str, config: Any) -> Model:
         "range": [0.0, 255.0],
         "last_step": config.last_step or "levels",
         "lowest": [-2.0] * channels,
+        "autocovariance": wiener.autocovariance(
+            np.random.default_rng(0).normal(size=(1, side, side, channels)), config.side
+        ).tolist(),
         "components": {key: list(values) for key, values in parts._asdict().items()},
     }
     family = schedule.learned(config.timesteps, 1e-6, spacing=0.0, knots=16)

@@ -37,8 +37,8 @@ class Observation(Protocol):
     def observed(self, shape: tuple[int, ...]) -> Bool[Array, "*event"]:
         """Components whose own belief r multiplies, one by one; of others r is no product."""
 
-    def evidence(self, family: Family, belief: Distribution) -> Scalar:
-        """Log ∫ belief(x_0) r(x_0) dx_0, nats."""
+    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
+        """Log ∫ belief(x_0) r(x_0) dx_0, nats: exact, or a guess by how much x_t says of x_0."""
 
     def step(
         self,
@@ -75,7 +75,7 @@ class Product:
         """Those that were seen."""
         return jnp.asarray(self.seen)
 
-    def evidence(self, family: Family, belief: Distribution) -> Scalar:
+    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
         """Exact."""
         return jnp.sum(jnp.where(self.seen, family.overlap(belief, self.r), 0.0))
 
@@ -132,7 +132,7 @@ class Known:
         """Those that are known."""
         return jnp.asarray(self.mask)
 
-    def evidence(self, family: Family, belief: Distribution) -> Scalar:
+    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
         """The belief's density, or probability, at the known components."""
         each = log_prob_of_each(family, belief, jnp.asarray(self.value))
         return jnp.sum(jnp.where(self.mask, each, 0.0))
@@ -154,7 +154,7 @@ class Known:
 
     def end_weight(self, kernel: Kernel, family: Family, p: Distribution, x0: Event) -> Scalar:
         """Log p of the known components."""
-        return self.evidence(family, p)
+        return self.evidence(family, p, jnp.zeros(()))
 
     def check(self, process: Process) -> None:
         """Shape, and what the kernel can diffuse."""
@@ -179,9 +179,12 @@ class Likelihood:
         """None: a slope is all that is known of r."""
         return jnp.zeros(shape, bool)
 
-    def evidence(self, family: Family, belief: Distribution) -> Scalar:
-        """Log r at the belief's mean: near it where r is smooth, and a look ahead where not."""
-        return jnp.maximum(self.of(family.mean(belief)), LEAST)
+    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
+        """Log r at the belief's mean, times ᾱ_t: r is wider, the less x_t says of x_0.
+
+        r itself would be too narrow there, and then weights have no variance. At t = 0 it is r.
+        """
+        return jnp.exp(log_alpha_bar) * jnp.maximum(self.of(family.mean(belief)), LEAST)
 
     def step(
         self,

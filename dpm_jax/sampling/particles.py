@@ -217,7 +217,7 @@ def _look(process: Process, observation: Observation, x: Event, t: Step) -> Ahea
         return kernel.marginal(x, c.log_alpha_bar)
 
     def log_twist(x: Event) -> Scalar:
-        return observation.evidence(kernel, belief(x))
+        return observation.evidence(kernel, belief(x), c.log_alpha_bar)
 
     p = process.reverse(x, t, c)
     own = observation.step(kernel, p, belief(x) if believes else None, x, c)
@@ -227,7 +227,8 @@ def _look(process: Process, observation: Observation, x: Event, t: Step) -> Ahea
 
 def _look_at_end(process: Process, observation: Observation, x1: Event) -> Ahead:
     p = process.last_step.distribution(process, x1)
-    return Ahead(observation.evidence(process.last_step.family(process), p), p, p)
+    family, none = process.last_step.family(process), jnp.zeros(())
+    return Ahead(observation.evidence(family, p, none), p, p)
 
 
 def _drawn(process: Process, g: Distribution, key: PRNGKey, t: Step, slot: Slot) -> Event:

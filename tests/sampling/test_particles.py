@@ -45,9 +45,14 @@ def runs(process, given, particles, count, seed=0):
 
 
 @pytest.mark.parametrize(
-    "name", ["flipped", *(pytest.param(n, marks=pytest.mark.slow) for n in ("known", "likelihood"))]
+    ("name", "drawn_anew"),  # at how many of the states some run is resampled: r may say little
+    [
+        ("flipped", 3),
+        pytest.param("known", 3, marks=pytest.mark.slow),
+        pytest.param("likelihood", 1, marks=pytest.mark.slow),
+    ],
 )
-def test_few_particles_of_many_runs_have_the_law_and_the_evidence(name):
+def test_few_particles_of_many_runs_have_the_law_and_the_evidence(name, drawn_anew):
     given, r = IN_BITS[name]
     joint = np.linalg.multi_dot(law_of_bits()) * r
     # Runs of 8 are resampled often, and their weights are unbiased all the same.
@@ -56,7 +61,7 @@ def test_few_particles_of_many_runs_have_the_law_and_the_evidence(name):
     assert_near(draws.log_evidence, np.log(joint.sum()))
     assert draws.log_evidence[1] < 0.01
     assert effective.shape == (4_000, 5)
-    assert (effective < 4).any(0).sum() >= 3
+    assert (effective < 4).any(0).sum() >= drawn_anew
     assert ((effective > 1 - 1e-3) & (effective < 8 + 1e-3)).all()
 
 
@@ -131,7 +136,8 @@ def test_any_observation_of_normals_is_the_closed_form(kind):
         where = np.arange(4 + len(seen)) >= 4
         centre, spread, evidence = conditional(np.append(y, rows), where, both, joint)
         columns = np.arange(4)
-    draws, _ = runs(process, given, 64, 300, seed=3)
+    # The twist of any r is only r at the mean: its evidence takes more runs.
+    draws, _ = runs(process, given, 64, 900 if kind == "linear" else 300, seed=3)
     x = draws.x[:, columns].astype(np.float64) - centre
     values = np.concatenate([x, x**2, x[:, :1] * x[:, 1:2]], -1)
     expected = [*np.zeros(len(columns)), *np.diag(spread), spread[0, 1]]
