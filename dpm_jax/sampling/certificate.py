@@ -30,7 +30,7 @@ from dpm_jax.sampling.particles import filtered
 from dpm_jax.schedule import at
 
 Observe = Callable[[np.ndarray, np.random.Generator], Observation]
-"""``observe(x0, rng)`` observes x_0 [*event] as its r says; all of one kind."""
+"""``observe(x0, rng)`` observes an x_0 as its r says; all of one kind and shape."""
 
 
 class Sandwich(NamedTuple):
