@@ -28,7 +28,7 @@ from dpm_jax.experiments.commands import SampleConfig
 from dpm_jax.experiments.exits import Refused
 from dpm_jax.experiments.images import dead_leaves
 from dpm_jax.training import journal, program
-from dpm_jax.training.step import make_train_steps
+from dpm_jax.training.program import lowered
 
 INTS = ("-1", "0", "1", str(10**9), str(2**31 - 1), str(2**31), str(2**63), "9" * 400, "1.5", "")
 FLOATS = ("nan", "inf", "-inf", "-1", "0", "1e-300", "1e-12", "1", "1e6", "1e300", "1e400", "a")
@@ -73,9 +73,6 @@ def kind(hint: Any) -> type | None:
 class Untraced:
     """Steps that are neither traced nor compiled: the sizes of the parameters are all there is."""
 
-    def lower(self, *args):
-        return self
-
     def compile(self):
         return self
 
@@ -97,7 +94,7 @@ def door(monkeypatch, tmp_path):
     ended = SimpleNamespace(close=lambda: None)
     monkeypatch.setattr(journal, "Journal", lambda *args, **options: ended)
     # No step is traced, no batch drawn, and the law's quadrature is made once.
-    monkeypatch.setattr(program, "make_train_steps", lambda *args: Untraced())
+    monkeypatch.setattr(program, "lowered", lambda *args: Untraced())
     monkeypatch.setattr(program, "_check_values", lambda *args: None)
     legendre = np.polynomial.legendre
     monkeypatch.setattr(legendre, "leggauss", functools.cache(legendre.leggauss))
@@ -143,7 +140,7 @@ def test_absurd_values_are_taken_or_refused_in_a_line_that_names_the_flag(door, 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["swiss_roll", "heartbeat", "dead_leaves"])
 def test_absurd_sizes_that_are_taken_can_be_traced(door, monkeypatch, name):
-    monkeypatch.setattr(program, "make_train_steps", make_train_steps)
+    monkeypatch.setattr(program, "lowered", lowered)
     monkeypatch.setattr(jax.stages.Lowered, "compile", lambda self: Untraced())
     sizes = {"timesteps", "times_per_batch", "octaves", "scales", "size", "beta_1"}
     sizes |= set(next(iter(registry.problem(name).presets.values())).SIZES)

@@ -15,8 +15,8 @@ FLAGS = {
     "--samples 20 --timesteps 4 --hidden 4",
     "heartbeat": "--train-examples 40 --heldout-examples 30 --iw-examples 5 --iw-samples 2 "
     "--samples 20 --timesteps 5 --hidden 4 --bumps 2",
-    "images": "--timesteps 5 --convolutions 2 --scales 2 --upper 3 --bumps 2 --octaves 2 "
-    "--samples 4 --times-per-example 0",
+    "images": "--network multiscale --timesteps 5 --convolutions 2 --scales 2 --upper 3 --bumps 2 "
+    "--octaves 2 --samples 4 --times-per-example 0",
 }
 
 

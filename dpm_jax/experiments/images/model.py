@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -185,7 +186,8 @@ def _check(facts: Mapping[str, Any]) -> None:
     shape, finest, (low, high) = facts["event_shape"], facts["finest"], facts["range"]
     if not all(isinstance(side, int) and side > 0 for side in shape) or shape[2:] not in ([1], [3]):
         raise ValueError(f"event_shape must be height, width and 1 or 3 channels, got {shape}")
-    if not (0 < finest < math.inf and -math.inf < low < high < math.inf):
+    most = sys.float_info.max  # a whole number of any size is less than infinity
+    if not (0 < finest <= most and -most <= low < high <= most):
         raise ValueError(f"finest must be positive and range rise, got {finest} and {[low, high]}")
     last_step, lowest = facts.get("last_step", "fixed"), facts.get("lowest", [0.0])
     if last_step not in FIRST_NOISE:

@@ -1,0 +1,36 @@
+"""What a person may have edited of a saved run's facts, before a model is made of them."""
+
+import numpy as np
+import pytest
+
+from dpm_jax import schedule
+from dpm_jax.experiments import registry
+from dpm_jax.experiments.images.model import build_model
+
+FACTS = {
+    "event_shape": [8, 8, 3],
+    "finest": 0.02,
+    "range": [0.0, 255.0],
+    "last_step": "levels",
+    "lowest": [-1.0, -1.0, -1.0],
+    "autocovariance": (np.eye(3) * np.ones((5, 5, 1, 1))).tolist(),
+}
+
+
+def build(facts):
+    config = registry.problem("images").presets["cpu"]
+    assert config.believed == "wiener"
+    return build_model(config, facts, schedule.fixed(4))
+
+
+def test_second_moments_make_a_model():
+    assert build(FACTS).event_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "text", 1.0, [[1.0]], [[[[1.0]]]], (np.full((5, 5, 3, 3), np.nan)).tolist(), [[1, [2]]]],
+)
+def test_second_moments_that_no_run_writes_are_refused(value):
+    with pytest.raises(ValueError, match="autocovariance must be finite"):
+        build(FACTS | {"autocovariance": value})
