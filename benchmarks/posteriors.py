@@ -141,9 +141,8 @@ def tables() -> None:
     for problem in problems:
         if "flipped" not in problem.name:
             print(bias(problem), flush=True)
-    print(
-        "\n| problem | log Ẑ from below | from above | gap, nats | median |\n|---|---|---|---|---|"
-    )
+    print("\n| problem | log Ẑ from below | from above | gap, nats | median |")
+    print("|---|---|---|---|---|")
     for problem in problems[1:]:
         found = sandwich(problem.process, problem.observe, KEY, simulations=50, particles=128)
         gap, error = found.gap
