@@ -61,18 +61,18 @@ class LevelFamily(NamedTuple):
     mean: Callable[[OnLevels], Event]
 
 
-def check(grid: Grid, examples: np.ndarray) -> None:
-    """Refuse all but grey levels.
+def check(grid: Grid, examples: np.ndarray, where: np.ndarray | bool = True) -> None:
+    """Refuse all but grey levels ``where`` the examples are read.
 
     Raises:
         ValueError: if a value is not on the grid.
     """
     level = (examples - np.asarray(grid.lowest, np.float64)) / grid.width
     on = (np.abs(level - level.round()) < ROUNDING) & (level > -0.5) & (level < grid.levels - 0.5)
-    if not on.all():
+    if not on.all(where=where):
         raise ValueError(
             f"examples must be grey levels, whole numbers from 0 to {grid.levels - 1}, got one "
-            f"at {level[~on].ravel()[0]:.4g}"
+            f"at {level[~on & where].ravel()[0]:.4g}"
         )
 
 

@@ -32,7 +32,7 @@ def _of_the_kernel(process: "Process") -> Family:
     return process.kernel
 
 
-def _anything(examples: np.ndarray) -> None:
+def _anything(examples: np.ndarray, where: np.ndarray | bool = True) -> None:
     """What the kernel can diffuse, a step of its own family can end in."""
 
 
@@ -44,14 +44,14 @@ class LastStep(NamedTuple):
         expected_log_prob: ``expected_log_prob(process, x0, noise)`` is E_q log p(x_0 | x_1) over
             x_1 ~ q(x_1 | x_0), nats: exact, or at the x_1 that the noise makes.
         family: ``family(process)`` is what p(x_0 | x_1) is one of, by default the kernel's own.
-        check: ``check(examples)`` refuses examples [n, *event] that it cannot end in, by a
-            ValueError that says what is allowed.
+        check: ``check(examples, where=True)`` refuses examples [n, *event] that it cannot end in,
+            by a ValueError that says what is allowed; it reads them ``where`` that is true.
     """
 
     distribution: Callable[["Process", Event], Distribution]
     expected_log_prob: Callable[["Process", Event, Event], Scalar]
     family: Callable[["Process"], Family] = _of_the_kernel
-    check: Callable[[np.ndarray], None] = _anything
+    check: Callable[..., None] = _anything
 
 
 def _forward_kernel(process: "Process", x1: Event) -> Distribution:
@@ -75,7 +75,7 @@ def as_any_other(process: "Process", x1: Event) -> Distribution:
 def sampled(
     distribution: Callable[["Process", Event], Distribution],
     family: Callable[["Process"], Family] = _of_the_kernel,
-    check: Callable[[np.ndarray], None] = _anything,
+    check: Callable[..., None] = _anything,
 ) -> LastStep:
     """The last step of this p(x_0 | x_1), its log-probability taken at one x_1 of the noise."""
 

@@ -157,11 +157,12 @@ class Known:
         return self.evidence(family, p, jnp.zeros(()))
 
     def check(self, process: Process) -> None:
-        """Shape, and what the kernel can diffuse."""
+        """Shape, what the kernel can diffuse, and what the last step can end in."""
         _check_shape(process, np.shape(self.mask))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a part of an example may have any scale
             process.kernel.check(np.asarray(self.value)[None])
+        process.last_step.check(np.asarray(self.value)[None], where=np.asarray(self.mask))
 
     def perturbation(self, process: Process) -> Perturbation:
         """Known components on a forward path of their own."""

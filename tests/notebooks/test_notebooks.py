@@ -36,6 +36,13 @@ SMALLER = {
         "states(process, 2000,": "states(process, 100,",
     },
     "05_laboratory": {},
+    "06_posteriors": {
+        '"smc": 20, "replace": 160': '"smc": 10, "replace": 10',
+        "simulations=40, particles=32": "simulations=10, particles=20",
+        '"runs": 20, "sweeps": 20': '"runs": 4, "sweeps": 4',
+        '"simulations": 150, "draws": 4': '"simulations": 20, "draws": 4',
+        "schedule.fixed(200)": "schedule.fixed(40)",
+    },
 }
 
 # Cells that print the same at any size.
@@ -43,6 +50,7 @@ SIZELESS = {
     "01_swiss_roll": ("data", "last-step"),
     "02_heartbeat": ("data",),
     "05_laboratory": (),  # with widgets, what it prints is in them
+    "06_posteriors": ("digit",),
 }
 
 # What to read from the kernel at the end, by expression; the first from those that train.
@@ -74,6 +82,11 @@ OWN = {
     },
     "05_laboratory": {
         "widgets": "find_spec('ipywidgets') is not None",
+    },
+    "06_posteriors": {
+        "evidence": "[*found['smc'].log_evidence, exact.log_evidence]",
+        "gap": "list(both.gap)",
+        "ranked": "[int(counted.counts.sum()) for counted in ranked.values()]",
     },
 }
 
@@ -151,6 +164,17 @@ def test_laboratory_runs(kernel):
         committed = nbformat.read(path, as_version=4)
         for name in ("chain", "account", "bits"):
             assert printed(notebook, name) == printed(committed, name), name
+
+
+@pytest.mark.slow
+def test_posteriors_run(kernel):
+    path = ROOT / "notebooks" / "06_posteriors.ipynb"
+    _, found = executed(path, kernel, OWN[path.stem])
+    evidence, se, truth = found["evidence"]
+    assert evidence == pytest.approx(truth, abs=5 * se + 0.05)
+    gap, se = found["gap"]
+    assert abs(gap) < 5 * se + 0.1
+    assert found["ranked"] == [20, 20]
 
 
 def code_cells(notebook):
@@ -245,6 +269,19 @@ def test_the_committed_results_are_those_of_good_models():
     assert 0 < losses[1] < 0.02
     share = re.search(r"exact heartbeats: ([\d.]+)%", printed(heartbeat, "phases"))
     assert float(share[1]) > 97
+
+
+def test_the_committed_posteriors_are_right_and_replacing_is_not():
+    notebook = nbformat.read(ROOT / "notebooks" / "06_posteriors.ipynb", as_version=4)
+    arms = re.findall(r"(\w+) +worst arm off by ([\d.]+)", printed(notebook, "arms"))
+    phase = re.findall(r"(\w+) +gives the certain phase ([\d.]+)", printed(notebook, "beat"))
+    p_value = re.findall(r"(\w+) +p-value ([\d.e-]+)", printed(notebook, "ranks"))
+    off, share, p = ({way: float(number) for way, number in of} for of in (arms, phase, p_value))
+    assert off["smc"] < 4 < 5 < off["replace"]
+    assert share["replace"] < 0.6 < 0.99 < min(share["smc"], share["gibbs"])
+    assert p["replace"] < 1e-6 < 1e-2 < p["smc"]
+    gap = re.search(r"gap (-?[\d.]+) ± ([\d.]+)", printed(notebook, "sandwich"))
+    assert abs(float(gap[1])) < 0.1
 
 
 def test_the_committed_account_of_the_laboratory_adds_up():

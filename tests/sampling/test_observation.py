@@ -1,5 +1,7 @@
 """The door to posteriors: what it refuses, in one line, and which way it takes."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,9 @@ from small_chains import linear_gaussian, random_bits
 from test_enter import MEAN, NOISES, VARIANCE, normal_process
 
 import dpm_jax
+from dpm_jax import levels
 from dpm_jax.kernels import binomial, gaussian
+from dpm_jax.levels import Grid
 from dpm_jax.sampling.methods import why_not_entered
 from dpm_jax.sampling.observation import flipped, known, likelihood, noisy
 from dpm_jax.sampling.posterior import posterior
@@ -70,6 +74,17 @@ def test_what_cannot_be_asked_is_refused(given, options, said):
 def test_values_that_are_no_bits_are_refused():
     with pytest.raises(ValueError, match=r"must be bits, 0 or 1, got 0\.3"):
         posterior(random_bits(), known(np.full(3, 0.3), np.arange(3) > 1), jax.random.key(0))
+
+
+@pytest.mark.parametrize("last_step", [levels.posterior, levels.binned])
+def test_known_pixels_that_are_no_grey_levels_are_refused(last_step):
+    grid, mask = Grid(np.array([-1.3, 0.2]), 0.8, 4), np.array([True, False])
+    process = replace(linear_gaussian()[0], last_step=last_step(grid))
+    for value, level in ((-0.9, "0.5"), (-2.1, "-1"), (1.9, "4")):
+        said = f"^examples must be grey levels, whole numbers from 0 to 3, got one at {level}$"
+        with pytest.raises(ValueError, match=said):
+            posterior(process, known(np.array([value, 0.0]), mask), jax.random.key(0))
+    known(np.array([-0.5, 0.0]), mask).check(process)  # 0 is no level either, but is not read
 
 
 @pytest.mark.parametrize("method", ["smc", pytest.param("gibbs", marks=pytest.mark.slow)])
