@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
-from real_data import DATA
+from real_data import DATA, needs_mnist
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -52,7 +52,7 @@ SMALLER = {
 SIZELESS = {
     "01_swiss_roll": ("data", "last-step"),
     "02_heartbeat": ("data",),
-    "03_mnist": (),  # where MNIST is not at hand, other images
+    "03_mnist": (),  # its data cell says how many images are held out
     "05_laboratory": (),  # with widgets, what it prints is in them
 }
 
@@ -156,6 +156,7 @@ def test_heartbeat_runs(kernel):
     assert abs(at_noise) < 1e-3 < -lowest
 
 
+@needs_mnist
 @pytest.mark.slow
 def test_mnist_runs(kernel, monkeypatch):
     monkeypatch.setenv("DPM_JAX_DATA", str(DATA))
