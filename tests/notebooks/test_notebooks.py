@@ -3,6 +3,7 @@
 To write the outputs anew, in notebooks/:
     jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False *.ipynb
 where ipywidgets is not installed: the laboratory's outputs are then pictures.
+MNIST's needs PYTHONWARNINGS=ignore:IProgress there, and DPM_JAX_DATA as in real_data.py.
 """
 
 import ast
@@ -15,6 +16,7 @@ import nbformat
 import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
+from real_data import DATA, needs_mnist
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -35,6 +37,14 @@ SMALLER = {
         "data.heldout[:128], 64": "data.heldout[:8], 64",
         "states(process, 2000,": "states(process, 100,",
     },
+    "03_mnist": {
+        "T, first_noise = 1000,": "T, first_noise = 40,",
+        "keep = (0, 200, 400, 600, 800, T)": "keep = (0, 8, 16, 24, 32, T)",
+        "heldout=500, dequantise": "heldout=64, dequantise",
+        "steps=300, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
+        "times_per_batch=8",
+        "dense=(512, 512), upper=(64, 64)": "dense=(32,), upper=(16,)",
+    },
     "05_laboratory": {},
     "06_posteriors": {
         '"smc": 20, "replace": 160': '"smc": 10, "replace": 10',
@@ -49,6 +59,7 @@ SMALLER = {
 SIZELESS = {
     "01_swiss_roll": ("data", "last-step"),
     "02_heartbeat": ("data",),
+    "03_mnist": (),  # its data cell says how many images are held out
     "05_laboratory": (),  # with widgets, what it prints is in them
     "06_posteriors": ("digit",),
 }
@@ -79,6 +90,13 @@ OWN = {
         "exact": "list(estimate(weighted_exact[N]))",
         "log_p_exact": "log_p_exact",
         "below_upper": "[float(below_upper[-100:].mean()), float(below_upper.min())]",
+    },
+    "03_mnist": {
+        "bits": "[bits.mean, bits.se]",
+        "by_terms": "(measured.terms['prior_kl'] + measured.step_kl.sum()"
+        " - measured.terms['last_step']) / dimensions",
+        "errors": "{name: of.mean for name, of in error.items()}",
+        "finite": "bool(np.isfinite(completed).all() and np.isfinite(samples[0]).all())",
     },
     "05_laboratory": {
         "widgets": "find_spec('ipywidgets') is not None",
@@ -149,6 +167,19 @@ def test_heartbeat_runs(kernel):
     assert bound == pytest.approx(found["log_p_exact"], abs=5 * se)
     at_noise, lowest = found["below_upper"]
     assert abs(at_noise) < 1e-3 < -lowest
+
+
+@needs_mnist
+@pytest.mark.slow
+def test_mnist_runs(kernel, monkeypatch):
+    monkeypatch.setenv("DPM_JAX_DATA", str(DATA))
+    monkeypatch.delenv("DPM_JAX_MNIST_RUN", raising=False)
+    _, found = executed(ROOT / "notebooks" / "03_mnist.ipynb", kernel, OWN["03_mnist"])
+    bits, se = found["bits"]
+    assert found["by_terms"] == pytest.approx(bits, abs=1e-3)
+    assert 0 < bits - 5 * se < bits < 8
+    assert found["errors"]["posterior mean"] < 0.5 < found["errors"]["noisy"]
+    assert found["finite"]
 
 
 @pytest.mark.slow
