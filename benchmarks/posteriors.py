@@ -120,8 +120,9 @@ def row(problem: Problem, method: str) -> str:
 def bias(problem: Problem) -> str:
     """A line of the second table: the event that ``replace`` is furthest off for."""
     given, runs = problem.observation, MANY // PARTICLES
-    sizes = {"particles": PARTICLES, "runs": runs}
-    found = dpm_jax.posterior(problem.process, given, KEY, method="replace", **sizes)
+    found = dpm_jax.posterior(
+        problem.process, given, KEY, method="replace", particles=PARTICLES, runs=runs
+    )
     mean, error = found.mean(problem.values(found.x))
     worst = np.abs(mean - problem.exact).argmax()
     off, exact = mean[worst] - problem.exact[worst], problem.exact[worst]
