@@ -25,7 +25,7 @@ class Belief(NamedTuple):
     Attributes:
         form: what its read-out means.
         channels: read-outs per pixel and colour.
-        seen: ``seen(xt, log_alpha_bar)``, features of each pixel by itself.
+        seen: ``seen(xt, log_alpha_bar)``, features of each pixel.
     """
 
     form: Form
