@@ -133,11 +133,12 @@ def _surroundings(facts: Mapping[str, Any]) -> Surroundings:
         found = np.array(facts["autocovariance"], np.float64)
     except (KeyError, TypeError, ValueError):
         found = np.full(1, np.nan)
-    shifts = len(found)
-    if found.shape != (shifts, shifts, channels, channels) or not np.isfinite(found).all():
+    shifts = found.shape[0] if found.ndim else 0
+    whole = found.shape == (shifts, shifts, channels, channels) and shifts % 2
+    if not (whole and np.isfinite(found).all()):
         raise ValueError(
-            f"autocovariance must be finite, [shifts, shifts, {channels}, {channels}], got one of "
-            f"shape {found.shape}"
+            "autocovariance must be finite and of an odd number of shifts, "
+            f"[shifts, shifts, {channels}, {channels}], got one of shape {found.shape}"
         )
     return wiener.surroundings(found)
 

@@ -29,7 +29,16 @@ def test_second_moments_make_a_model():
 
 @pytest.mark.parametrize(
     "value",
-    [None, "text", 1.0, [[1.0]], [[[[1.0]]]], (np.full((5, 5, 3, 3), np.nan)).tolist(), [[1, [2]]]],
+    [
+        None,
+        "text",
+        1.0,
+        np.ones((4, 4, 3, 3)).tolist(),
+        [[1.0]],
+        [[[[1.0]]]],
+        (np.full((5, 5, 3, 3), np.nan)).tolist(),
+        [[1, [2]]],
+    ],
 )
 def test_second_moments_that_no_run_writes_are_refused(value):
     with pytest.raises(ValueError, match="autocovariance must be finite"):
