@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,8 @@ words = st.one_of(
 values = st.one_of(
     st.sampled_from([None, True, 0, -1, 10**400, -(10**400), 2**63, 1e308, -0.0, 5e-324]),
     st.sampled_from([float("nan"), float("inf"), "", "\0", "\n", "\ud800", "../../etc", "--help"]),
-    st.sampled_from(["x" * 5_000, [], {}, [[]], ["--help"], {"a": 1}, [0] * 1_000, DEEP]),
+    # A copy of each: what is edited again must not hold itself.
+    st.sampled_from(["x" * 5_000, [], {}, [[]], ["--help"], {"a": 1}, [0] * 1_000, DEEP]).map(copy),
     st.recursive(
         st.none()
         | st.booleans()
