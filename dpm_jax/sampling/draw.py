@@ -88,10 +88,15 @@ def multiplied(
         progress=progress,
     )
     found: Trajectory = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    lost = ~np.isfinite(found.end).reshape(len(given), -1).all(1)
-    if lost.any():
-        raise ValueError(f"{lost.sum()} of {len(given)} draws are not finite")
+    check_finite(np.asarray(found.end))
     return found
+
+
+def check_finite(draws: np.ndarray) -> None:
+    """Raise ValueError if a draw of [n, *event] holds a number that is not finite."""
+    lost = ~np.isfinite(draws).reshape(len(draws), -1).all(1)
+    if lost.any():
+        raise ValueError(f"{lost.sum()} of {len(draws)} draws are not finite")
 
 
 def forward(

@@ -9,7 +9,7 @@ import numpy as np
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.devices import in_chunks
 from dpm_jax.process import Process
-from dpm_jax.sampling.draw import CHUNK, multiplied
+from dpm_jax.sampling.draw import CHUNK, check_finite, multiplied
 from dpm_jax.sampling.estimates import Posterior, summary
 from dpm_jax.sampling.knowledge import Observation
 from dpm_jax.sampling.methods import METHODS, Found, runs_of, why_not_entered
@@ -87,9 +87,7 @@ def posterior(
             "no particle is left: what was observed is impossible under the process, or nearly so; "
             "check the observation, or take more particles"
         )
-    lost = ~np.isfinite(told.x).reshape(len(told.x), -1).all(1)
-    if lost.any():
-        raise ValueError(f"{lost.sum()} of {len(told.x)} draws are not finite")
+    check_finite(told.x)
     return told
 
 
