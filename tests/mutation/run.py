@@ -172,7 +172,7 @@ def _tests_fail(module: str, mutant: Mutant) -> int:
     SourceFileLoader.get_data = get_data  # type: ignore[method-assign]
     guards = [str(TESTS / name) for name in GUARDS[module].split()]
     return pytest.main(
-        ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent), *guards]
+        ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent), *guards]
     )
 
 
