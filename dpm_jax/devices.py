@@ -44,6 +44,22 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     return jax.device_put(tree, replicated(mesh), may_alias=False)
 
 
+def check_particles(particles: int, runs: int, mesh: Mesh) -> bool:
+    """Whether the particles of each run are split over the devices, since runs are too few.
+
+    Raises:
+        ValueError: if they are, and do not divide.
+    """
+    if runs >= mesh.size:
+        return False
+    if particles % mesh.size:
+        raise ValueError(
+            f"particles must be a multiple of the number of devices, {mesh.size}, where runs are "
+            f"fewer, got {particles} particles and {runs} runs"
+        )
+    return True
+
+
 def split_batch(mesh: Mesh) -> Callable[[Array], Array]:
     """A constraint for traced code: split the leading axis over the devices."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
@@ -56,7 +72,12 @@ def fold_in_each(key: PRNGKey, numbers: Array) -> Array:
 
 
 def in_chunks(
-    function: Callable[..., Any], *arrays: Any, chunk: int, label: str, progress: bool
+    function: Callable[..., Any],
+    *arrays: Any,
+    chunk: int,
+    label: str,
+    progress: bool,
+    split: bool = True,
 ) -> Iterator[Any]:
     """``function(*parts)`` over the rows of ``arrays``, a chunk at a time; its results as NumPy.
 
@@ -70,6 +91,8 @@ def in_chunks(
         chunk: k at most, rounded up to a multiple of the number of devices.
         label: of the progress bar.
         progress: whether to show it.
+        split: False where the function itself splits what it makes of a row: each device then
+            has all rows of a chunk, and ``chunk`` is not rounded.
 
     Raises:
         ValueError: if there are no rows, or ``chunk`` < 1.
@@ -78,14 +101,15 @@ def in_chunks(
     mesh, count = data_mesh(), len(arrays[0])
     if min(chunk, count) < 1:
         raise ValueError(f"{label}: rows and chunk must be at least 1, got {count} and {chunk}")
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    sharding = NamedSharding(mesh, PartitionSpec("data") if split else PartitionSpec())
+    step = mesh.size if split else 1
 
     def parts(start: int, size: int) -> list[Any]:
         rows = np.arange(start, start + size) % count
         return [jax.device_put(array[rows], sharding) for array in arrays]
 
-    wanted = mesh.size * math.ceil(min(chunk, count) / mesh.size)
-    chunk = _fitting(function, lambda size: parts(0, size), wanted, mesh.size, label)
+    wanted = step * math.ceil(min(chunk, count) / step)
+    chunk = _fitting(function, lambda size: parts(0, size), wanted, step, label)
     for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
         values = jax.device_get(function(*parts(start, chunk)))
         yield jax.tree.map(itemgetter(slice(count - start)), values)
