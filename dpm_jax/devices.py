@@ -15,14 +15,14 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
-from dpm_jax import memory
+from dpm_jax import hosts, memory
 from dpm_jax.array_types import Array, PRNGKey
 
 Tree = TypeVar("Tree")
 
 
 def data_mesh() -> Mesh:
-    """All devices along the axis "data"."""
+    """All devices, those of other hosts too, along the axis "data"."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
@@ -41,7 +41,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """A copy of every leaf on every device; the originals may be donated or deleted."""
-    return jax.device_put(tree, replicated(mesh), may_alias=False)
+    if not hosts.several():
+        return jax.device_put(tree, replicated(mesh), may_alias=False)
+    return jax.tree.map(lambda leaf: place(leaf, replicated(mesh)), tree)
+
+
+def place(rows: Any, sharding: NamedSharding) -> Array:
+    """Rows [n, ...], the same on all hosts, on the devices; each host reads only its own."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(rows, sharding)
+    ours = sharding.addressable_devices_indices_map(rows.shape)
+    if sharding.is_fully_replicated:
+        local = np.asarray(rows)
+    else:
+        starts = {index[0].indices(len(rows))[:2] for index in ours.values() if index is not None}
+        local = np.concatenate([rows[slice(*part)] for part in sorted(starts)])
+    return jax.make_array_from_process_local_data(sharding, local, rows.shape)
 
 
 def check_particles(particles: int, runs: int, mesh: Mesh) -> bool:
@@ -106,13 +121,19 @@ def in_chunks(
 
     def parts(start: int, size: int) -> list[Any]:
         rows = np.arange(start, start + size) % count
-        return [jax.device_put(array[rows], sharding) for array in arrays]
+        return [place(array[rows], sharding) for array in arrays]
 
     wanted = step * math.ceil(min(chunk, count) / step)
     chunk = _fitting(function, lambda size: parts(0, size), wanted, step, label)
-    for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
-        values = jax.device_get(function(*parts(start, chunk)))
+    for start in shown(range(0, count, chunk), label, progress):
+        values = hosts.fetch(function(*parts(start, chunk)))
         yield jax.tree.map(itemgetter(slice(count - start)), values)
+
+
+def shown(numbers: range, label: str, progress: bool) -> Iterator[int]:
+    """The numbers, behind a progress bar that the first host shows."""
+    hidden = not (progress and hosts.first())
+    yield from tqdm(numbers, desc=label, disable=hidden, leave=False)
 
 
 def _fitting(
@@ -127,6 +148,7 @@ def _fitting(
     room = memory.free()
     if room is None or not isinstance(program, jax.stages.Wrapped):
         return size
+    room = hosts.least(room)  # all hosts take chunks of one size
     args, named = getattr(function, "args", ()), getattr(function, "keywords", {})
     while True:
         # Nothing is compiled twice: the call that follows finds this program.

@@ -11,7 +11,7 @@ import numpy as np
 from dpm_jax import memory
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data import dataset
-from dpm_jax.devices import check_divides, data_mesh, replicate, replicated
+from dpm_jax.devices import check_divides, data_mesh, place, replicate, replicated
 from dpm_jax.errors import reason
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
@@ -64,7 +64,7 @@ def prepare(
     # While a checkpoint is written, the state is there twice.
     _require(config, memory.of_program(compiled) + memory.of_tree(abstract))
     return Program(
-        lambda: (replicate(start(), mesh), jax.device_put(examples, everywhere)),
+        lambda: (replicate(start(), mesh), place(examples, everywhere)),
         compiled,
         time.perf_counter() - begin,
     )
