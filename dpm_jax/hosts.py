@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -169,11 +170,16 @@ def fetch(tree: Any) -> Any:
     return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def leave(code: int) -> None:
-    """End at once, where other hosts are: Python would wait for them, and they for this one."""
+def leave(code: int, line: str) -> None:
+    """Say why, and end.
+
+    Where other hosts are, at once: Python would wait for them, and they for this one.
+    """
     if not several():
+        print(line, file=sys.stderr)
         sys.exit(code)
-    _said.set()
+    _last_word.acquire()
+    print(line, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
@@ -191,7 +197,7 @@ def _of_all(number: int) -> list[int]:
     return [int(high) * 2**31 + int(low) for high, low in found.reshape(-1, 2)]
 
 
-_said = threading.Event()  # that this process has told why it ends
+_last_word = threading.Lock()  # of two threads that end this process, one says why
 
 
 def _end_in_one_line() -> None:
@@ -209,9 +215,11 @@ def _end_in_one_line() -> None:
         os.dup2(log.fileno(), number)
 
     def aborted(number: int) -> None:
-        if not _said.is_set():
-            line = f"\nerror: another host was lost ({_why(log)}); go on with --resume\n"
-            os.write(errors, line.encode())
+        if not _last_word.acquire(blocking=False):
+            time.sleep(1)  # the other thread is about to end the process
+            os._exit(LOST)
+        line = f"\nerror: another host was lost ({_why(log)}); go on with --resume\n"
+        os.write(errors, line.encode())
         os._exit(LOST)
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted)

@@ -38,25 +38,20 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
         finally:
             print(end="", flush=True)
     except Interrupted as stopped:
-        print(_stopped(str(stopped), go_on), end="", file=sys.stderr)
-        hosts.leave(STOPPED)
+        hosts.leave(STOPPED, _stopped(str(stopped), go_on).rstrip("\n"))
     except (Refused, TrainingStopped, Unmeasured) as error:
-        print("error:", printable(str(error)), file=sys.stderr)
-        hosts.leave(2)
+        hosts.leave(2, f"error: {printable(str(error))}")
     except MemoryError as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        hosts.leave(2)
+        hosts.leave(2, f"error: {reason(error)}")
     except OSError as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             sys.exit(UNREAD)
-        print(f"error: {error}; put it right and go on with: {go_on()}", file=sys.stderr)
-        hosts.leave(2)
+        hosts.leave(2, f"error: {error}; put it right and go on with: {go_on()}")
     except Exception:
         if not hosts.several():
             raise
-        traceback.print_exc()
-        hosts.leave(1)
+        hosts.leave(1, traceback.format_exc())
 
 
 def _leave(go_on: Callable[[], str], number: int, frame: FrameType | None) -> None:
