@@ -1,4 +1,4 @@
-"""What a training step of every image preset costs, by the program that is lowered for a chip.
+"""What training, K and sampling of every image preset cost, by the programs lowered for a chip.
 
     python benchmarks/presets.py
 
@@ -7,23 +7,33 @@ program. So are bytes, but before fusion: every operation reads and writes memor
 are an upper limit. A step takes no less than FLOPs over the chip's peak; it takes bytes over its
 bandwidth at most as far as these are right.
 
+The sampler's and K's loops over t are counted once by XLA, and multiplied here by T.
+
 Peaks are the makers' figures, dense, bfloat16, of one chip; in float32 it is slower.
 """
 
 import argparse
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from dpm_jax import mixture, schedule, wiener
+from dpm_jax.evaluation import likelihood
 from dpm_jax.experiments import registry
-from dpm_jax.process import Model, init
+from dpm_jax.process import Model, Process, bind, init
+from dpm_jax.sampling import draw, trajectory
 from dpm_jax.training.config import TrainConfig
-from dpm_jax.training.program import lowered
+from dpm_jax.training.program import lowered, traced
 
 EXAMPLES = 60_000  # on the device: they are counted with the program's arguments
+
+
+AT_ONCE = 64  # images, where K is measured and samples are drawn
 
 
 class Chip(NamedTuple):
@@ -71,10 +81,66 @@ def cost(model: Model, config: TrainConfig, platform: str) -> tuple[float, float
     return counted["flops"], counted["bytes accessed"]
 
 
+def abstract_parameters(model: Model) -> Any:
+    """Shapes and types of what is learned."""
+    return jax.eval_shape(partial(init, model), jax.random.key(0))
+
+
 def parameters(model: Model) -> int:
     """How many numbers are learned."""
-    shapes = jax.eval_shape(lambda key: init(model, key), jax.random.key(0))
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract_parameters(model)))
+
+
+def _bound(process: Process, x0: jax.Array, numbers: jax.Array) -> dict[str, jax.Array]:
+    return likelihood._bounds(process, jax.random.key(0), x0, numbers, times=1)
+
+
+def _sampled(process: Process, x0: jax.Array, numbers: jax.Array) -> trajectory.Trajectory:
+    nothing = jnp.zeros((len(numbers), 0))
+    freely = draw._freely
+    return draw._trajectories(process, jax.random.key(0), nothing, numbers, perturb=freely, keep=())
+
+
+MEASURED = {"K": _bound, "sampling": _sampled}
+"""Of ``AT_ONCE`` images: K by one step t each, and samples."""
+
+
+def measuring(model: Model, name: str) -> tuple[Any, tuple[Any, ...]]:
+    """A program of ``MEASURED`` and the shapes of its arguments."""
+    measure = MEASURED[name]
+    x0 = jax.ShapeDtypeStruct((AT_ONCE, *model.event_shape), np.float32)
+    numbers = jax.ShapeDtypeStruct((AT_ONCE,), np.int32)
+    program = jax.jit(lambda params, x0, numbers: measure(bind(model, params), x0, numbers))
+    return program, (abstract_parameters(model), x0, numbers)
+
+
+def exported(model: Model, config: TrainConfig, platform: str) -> dict[str, str]:
+    """StableHLO of training, K and sampling as ``jax.export`` makes it for a platform."""
+    examples = jax.ShapeDtypeStruct((EXAMPLES, *model.event_shape), np.float32)
+    programs = {"training": traced(model, examples, config)}
+    programs |= {name: measuring(model, name) for name in MEASURED}
+    return {
+        name: export.export(program, platforms=(platform,))(*arguments).mlir_module()
+        for name, (program, arguments) in programs.items()
+    }
+
+
+def measuring_flops(model: Model, name: str, steps: int) -> float:
+    """FLOPs of K with all T steps, or of sampling, of one image; lowered for "cuda"."""
+    program, arguments = measuring(model, name)
+    counted: Any = program.trace(*arguments).lower(lowering_platforms=("cuda",)).cost_analysis()
+    return counted["flops"] * steps / AT_ONCE
+
+
+def measuring_row(name: str, config: Any) -> list[str]:
+    """A preset, and what K and a sample of one image cost by FLOPs at peak."""
+    model = model_of(name, config)
+    cells = [f"{name} `{config.preset}`", f"{config.timesteps}"]
+    for measure in MEASURED:
+        flops = measuring_flops(model, measure, config.timesteps)
+        at_peak = " / ".join(f"{1e3 * flops / chip.peak:.2f}" for chip in CHIPS.values())
+        cells += [f"{flops / 1e12:.3f}", at_peak]
+    return cells
 
 
 def row(name: str, config: Any) -> list[str]:
@@ -107,6 +173,12 @@ def main() -> None:
     for name in names:
         for config in registry.problem(name).presets.values():
             print(f"| {' | '.join(row(name, config))} |", flush=True)
+    print("\nK with all T steps, and sampling, of one image of many: TFLOP, and ms at peak of each")
+    print(f"chip in turn: {', '.join(CHIPS)}.\n")
+    print("| preset | T | TFLOP of K | ms | TFLOP of a sample | ms |\n|---|---|---|---|---|---|")
+    for name in names:
+        for config in registry.problem(name).presets.values():
+            print(f"| {' | '.join(measuring_row(name, config))} |", flush=True)
 
 
 if __name__ == "__main__":

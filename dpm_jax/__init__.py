@@ -7,6 +7,7 @@ The rooms, in the order in which they may import each other:
     kernels       forward physics, Gaussian and binomial: one tuple of pure functions
     schedule      parameters -> β_t, log ᾱ_t
     scaling       data units and back, nats and bits
+    hosts         several machines as one: who speaks, what all agree on
     memory        how much there is, and how much a program takes
     devices       work spread over all devices, chunk by chunk
     files         files that a person may have edited, read with care

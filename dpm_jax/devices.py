@@ -15,14 +15,14 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
-from dpm_jax import memory
+from dpm_jax import hosts, memory
 from dpm_jax.array_types import Array, PRNGKey
 
 Tree = TypeVar("Tree")
 
 
 def data_mesh() -> Mesh:
-    """All devices along the axis "data"."""
+    """All devices, those of other hosts too, along the axis "data"."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
@@ -41,7 +41,38 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """A copy of every leaf on every device; the originals may be donated or deleted."""
-    return jax.device_put(tree, replicated(mesh), may_alias=False)
+    if not hosts.several():
+        return jax.device_put(tree, replicated(mesh), may_alias=False)
+    return jax.tree.map(lambda leaf: place(leaf, replicated(mesh)), tree)
+
+
+def place(rows: Any, sharding: NamedSharding) -> Array:
+    """Rows [n, ...], the same on all hosts, on the devices; each host reads only its own."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(rows, sharding)
+    ours = sharding.addressable_devices_indices_map(rows.shape)
+    if sharding.is_fully_replicated:
+        local = np.asarray(rows)
+    else:
+        starts = {index[0].indices(len(rows))[:2] for index in ours.values() if index is not None}
+        local = np.concatenate([rows[slice(*part)] for part in sorted(starts)])
+    return jax.make_array_from_process_local_data(sharding, local, rows.shape)
+
+
+def check_particles(particles: int, runs: int, mesh: Mesh) -> bool:
+    """Whether the particles of each run are split over the devices, since runs are too few.
+
+    Raises:
+        ValueError: if they are, and do not divide.
+    """
+    if runs >= mesh.size:
+        return False
+    if particles % mesh.size:
+        raise ValueError(
+            f"particles must be a multiple of the number of devices, {mesh.size}, where runs are "
+            f"fewer, got {particles} particles and {runs} runs"
+        )
+    return True
 
 
 def split_batch(mesh: Mesh) -> Callable[[Array], Array]:
@@ -56,7 +87,12 @@ def fold_in_each(key: PRNGKey, numbers: Array) -> Array:
 
 
 def in_chunks(
-    function: Callable[..., Any], *arrays: Any, chunk: int, label: str, progress: bool
+    function: Callable[..., Any],
+    *arrays: Any,
+    chunk: int,
+    label: str,
+    progress: bool,
+    split: bool = True,
 ) -> Iterator[Any]:
     """``function(*parts)`` over the rows of ``arrays``, a chunk at a time; its results as NumPy.
 
@@ -70,6 +106,8 @@ def in_chunks(
         chunk: k at most, rounded up to a multiple of the number of devices.
         label: of the progress bar.
         progress: whether to show it.
+        split: False where the function itself splits what it makes of a row: each device then
+            has all rows of a chunk, and ``chunk`` is not rounded.
 
     Raises:
         ValueError: if there are no rows, or ``chunk`` < 1.
@@ -78,17 +116,24 @@ def in_chunks(
     mesh, count = data_mesh(), len(arrays[0])
     if min(chunk, count) < 1:
         raise ValueError(f"{label}: rows and chunk must be at least 1, got {count} and {chunk}")
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    sharding = NamedSharding(mesh, PartitionSpec("data") if split else PartitionSpec())
+    step = mesh.size if split else 1
 
     def parts(start: int, size: int) -> list[Any]:
         rows = np.arange(start, start + size) % count
-        return [jax.device_put(array[rows], sharding) for array in arrays]
+        return [place(array[rows], sharding) for array in arrays]
 
-    wanted = mesh.size * math.ceil(min(chunk, count) / mesh.size)
-    chunk = _fitting(function, lambda size: parts(0, size), wanted, mesh.size, label)
-    for start in tqdm(range(0, count, chunk), desc=label, disable=not progress, leave=False):
-        values = jax.device_get(function(*parts(start, chunk)))
+    wanted = step * math.ceil(min(chunk, count) / step)
+    chunk = _fitting(function, lambda size: parts(0, size), wanted, step, label)
+    for start in shown(range(0, count, chunk), label, progress):
+        values = hosts.fetch(function(*parts(start, chunk)))
         yield jax.tree.map(itemgetter(slice(count - start)), values)
+
+
+def shown(numbers: range, label: str, progress: bool) -> Iterator[int]:
+    """The numbers, behind a progress bar that the first host shows."""
+    hidden = not (progress and hosts.first())
+    yield from tqdm(numbers, desc=label, disable=hidden, leave=False)
 
 
 def _fitting(
@@ -103,6 +148,7 @@ def _fitting(
     room = memory.free()
     if room is None or not isinstance(program, jax.stages.Wrapped):
         return size
+    room = hosts.least(room)  # all hosts take chunks of one size
     args, named = getattr(function, "args", ()), getattr(function, "keywords", {})
     while True:
         # Nothing is compiled twice: the call that follows finds this program.

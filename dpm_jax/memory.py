@@ -18,7 +18,7 @@ def require(host: Mapping[str, int], device: Mapping[str, int] | None = None) ->
     """
     device = device or {}
     if jax.default_backend() == "cpu":
-        of_all = {name: size * jax.device_count() for name, size in device.items()}
+        of_all = {name: size * jax.local_device_count() for name, size in device.items()}
         _require({**host, **of_all}, free_on_host())
     else:
         _require(host, free_on_host())
@@ -29,7 +29,7 @@ def free() -> int | None:
     """Bytes that a program may still take on each device; None where nobody knows."""
     if jax.default_backend() == "cpu":
         room = free_on_host()
-        return None if room is None else room // jax.device_count()
+        return None if room is None else room // jax.local_device_count()
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if not all({"bytes_limit", "bytes_in_use"} <= of_one.keys() for of_one in stats):
         return None

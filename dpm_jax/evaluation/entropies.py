@@ -1,5 +1,6 @@
 """Entropy of every reverse step, between the bounds of eq. 24: where there is much to learn."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Array, PRNGKey
+from dpm_jax.devices import fold_in_each, in_chunks
 from dpm_jax.entropy import entropy_bounds
 from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
 from dpm_jax.schedule import at, times
+
+CHUNK = 1_000  # examples at a time
 
 
 class EntropyProfile(NamedTuple):
@@ -29,12 +33,23 @@ class EntropyProfile(NamedTuple):
 
 def entropy_profile(process: Process, examples: np.ndarray, key: PRNGKey) -> EntropyProfile:
     """Eq. 24 around the process's own entropies, averaged over ``examples`` [n, *event]."""
-    values = jax.device_get(_profile(process, examples, key))
-    return EntropyProfile(*(np.asarray(v, np.float64) / NATS_PER_BIT for v in values))
+    parts = in_chunks(
+        partial(_profile, process, key),
+        examples,
+        np.arange(len(examples)),
+        chunk=CHUNK,
+        label="entropies",
+        progress=False,
+    )
+    sums = [[value.sum(0, dtype=np.float64) for value in values] for values in parts]
+    return EntropyProfile(*np.sum(sums, axis=0) / len(examples) / NATS_PER_BIT)
 
 
 @jax.jit
-def _profile(process: Process, x0: Array, key: PRNGKey) -> tuple[Array, Array, Array]:
+def _profile(
+    process: Process, key: PRNGKey, x0: Array, numbers: Array
+) -> tuple[Array, Array, Array]:
+    """The same of each example [n, T-1], nats."""
     kernel, schedule = process.kernel, process.schedule
 
     def of_step(x0: Array, t: Array, key: PRNGKey) -> tuple[Array, Array, Array]:
@@ -45,8 +60,8 @@ def _profile(process: Process, x0: Array, key: PRNGKey) -> tuple[Array, Array, A
         return lower, upper, kernel.entropy(process.reverse(xt, t, c))
 
     def over_data(t: Array) -> tuple[Array, Array, Array]:
-        keys = jax.random.split(jax.random.fold_in(key, t), len(x0))
-        values = jax.vmap(lambda x, k: of_step(x, t, k))(x0, keys)
-        return jax.tree.map(jnp.mean, values)
+        keys = fold_in_each(jax.random.fold_in(key, t), numbers)
+        return jax.vmap(lambda x, k: of_step(x, t, k))(x0, keys)
 
-    return jax.lax.map(over_data, times(schedule))
+    found = jax.lax.map(over_data, times(schedule))
+    return jax.tree.map(jnp.transpose, found)

@@ -22,6 +22,7 @@ def machine() -> dict[str, Any]:
     return {
         "device": devices[0].device_kind,
         "device_count": len(devices),
+        "process_count": jax.process_count(),
         "versions": {"python": platform.python_version(), "dpm_jax": dpm_jax.__version__}
         | versions,
         "git_revision": _git_revision(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from dpm_jax.hosts import HostFlags
 from dpm_jax.training.config import MOST_STEPS, TrainConfig, require
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LONGEST_PATH = 4096  # bytes: no call of Linux takes more
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(TrainConfig):
+class RunConfig(HostFlags, TrainConfig):
     """Flags that all experiments share.
 
     Attributes:
@@ -52,6 +53,9 @@ class RunConfig(TrainConfig):
         "overwrite",
         "tensorboard",
         "evaluate",
+        "coordinator",
+        "processes",
+        "process",
     )
     """Flags that change nothing of what a run computes."""
     EVALUATION: ClassVar[tuple[str, ...]] = ("samples", "sample_steps")
@@ -77,6 +81,7 @@ class RunConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Check every field."""
         super().__post_init__()
+        self.check_hosts()
         for name, value in vars(self).items():
             if isinstance(value, Path):
                 object.__setattr__(self, name, expanded(name, value))

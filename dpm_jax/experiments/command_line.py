@@ -11,11 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dpm_jax.hosts import HostFlags
+
 Config = TypeVar("Config")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class Start(HostFlags):
     """The flags that decide what the others change: they are read first."""
 
     preset: str | None = None

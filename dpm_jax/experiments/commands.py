@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dpm_jax import hosts
 from dpm_jax.course import build
 from dpm_jax.experiments import command_line, registry
 from dpm_jax.experiments.base import HELD, check_sample_steps, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, quiet_libraries, refusing
+from dpm_jax.experiments.run import asks_for_help
 from dpm_jax.experiments.run import main as run
+from dpm_jax.hosts import HostFlags
 from dpm_jax.training.config import require
 from dpm_jax.training.folder import write_samples
 
@@ -30,7 +33,7 @@ SECONDS = 6.0  # that it takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(HostFlags):
     """Draw from a trained run.
 
     Attributes:
@@ -48,6 +51,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
+        self.check_hosts()
         require("count", self.count, at_least=1)
         require("sample_steps", self.sample_steps, at_least=0)
         require("seed", self.seed, at_least=0, at_most=2**32 - 1)
@@ -114,6 +118,8 @@ def evaluate(source: str, words: Sequence[str]) -> None:
     from dpm_jax.experiments import saved_run
 
     with refusing():
+        if not asks_for_help(words):
+            hosts.start(command_line.start(words))
         problem = saved_run.load(source).problem
     name = problem.name.replace("_", "-")
     run(problem, ["--evaluate", source, *words], prog=f"dpm {name}")
@@ -123,6 +129,7 @@ def sample(source: str, words: Sequence[str]) -> None:
     """Draw from a trained run into a new file."""
     with refusing():
         config = command_line.flags(SampleConfig, words, prog="dpm sample RUN")
+        hosts.start(config)
         quiet_libraries()
         _write_samples(source, config)
     print(f"{config.count:,} samples of {source} are in {config.out}")
@@ -153,6 +160,8 @@ def _write_samples(source: str, config: SampleConfig) -> None:
     check_samples(process.event_shape, {"count": count}, held=HELD + 3 * shown)
     key, chunk = jax.random.key(config.seed), chunk_of(count)
     drawn = states(process, count, key, keep, chunk=chunk, progress=True)
+    if not hosts.first():
+        return
     if config.out.suffix == ".npz":
         write_samples(config.out, saved.to_data(drawn[0]))
     elif config.out.suffix == ".png":

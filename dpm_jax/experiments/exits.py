@@ -6,11 +6,13 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any
 
+from dpm_jax import hosts
 from dpm_jax.errors import Interrupted, TrainingStopped, Unmeasured, printable, reason
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,20 +38,20 @@ def exits(go_on: Callable[[], str]) -> Iterator[None]:
         finally:
             print(end="", flush=True)
     except Interrupted as stopped:
-        print(_stopped(str(stopped), go_on), end="", file=sys.stderr)
-        sys.exit(STOPPED)
+        hosts.leave(STOPPED, _stopped(str(stopped), go_on).rstrip("\n"))
     except (Refused, TrainingStopped, Unmeasured) as error:
-        print("error:", printable(str(error)), file=sys.stderr)
-        sys.exit(2)
+        hosts.leave(2, f"error: {printable(str(error))}")
     except MemoryError as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        sys.exit(2)
+        hosts.leave(2, f"error: {reason(error)}")
     except OSError as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             sys.exit(UNREAD)
-        print(f"error: {error}; put it right and go on with: {go_on()}", file=sys.stderr)
-        sys.exit(2)
+        hosts.leave(2, f"error: {error}; put it right and go on with: {go_on()}")
+    except Exception:
+        if not hosts.several():
+            raise
+        hosts.leave(1, traceback.format_exc())
 
 
 def _leave(go_on: Callable[[], str], number: int, frame: FrameType | None) -> None:
@@ -58,7 +60,7 @@ def _leave(go_on: Callable[[], str], number: int, frame: FrameType | None) -> No
     for again_ in SIGNALS:
         signal.signal(again_, signal.SIG_DFL)
     try:
-        os.write(2, os.fsencode(_stopped("interrupted", go_on)))
+        os.write(sys.stderr.fileno(), os.fsencode(_stopped("interrupted", go_on)))
     finally:
         os._exit(STOPPED)
 

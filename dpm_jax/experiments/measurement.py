@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 
+from dpm_jax import hosts
 from dpm_jax.errors import reason
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Measurement:
         try:
             return function(*needed, **options)
         except FAILURES as error:
+            # What a machine refuses, it refuses one host; the others would wait for it.
+            if hosts.several() and not isinstance(error, ArithmeticError | ValueError):
+                raise
             self.failed[part] = reason(error)
             return None
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dpm_jax import hosts
 from dpm_jax.errors import Unmeasured
 from dpm_jax.training.rescue import write_or_rescue
 
@@ -51,7 +52,8 @@ def measure(
     }
 
     def write(folder: RunFolder) -> None:
-        _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
+        if hosts.first():
+            _write(folder, experiment, measured, result, tensorboard=config.tensorboard)
 
     def write_all(another: RunFolder) -> None:
         if rescue is not None:

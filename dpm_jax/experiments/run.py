@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpm_jax import hosts
 from dpm_jax.experiments import command_line, identity
 from dpm_jax.experiments.base import Experiment, Problem, RunConfig, check_samples, expanded
 from dpm_jax.experiments.exits import again, exits, go_on, quiet_libraries, refusing
@@ -51,6 +52,8 @@ def _prepare(
     """
     with refusing():
         start = command_line.start(words)
+        if not asks_for_help(words):
+            hosts.start(start)
         if start.evaluate is None:
             return _prepare_training(problem, start.preset, words, prog, held)
         source = expanded("evaluate", start.evaluate)
@@ -66,7 +69,7 @@ def _prepare_training(
         identity.check_apart(config.workdir, config.reads())
     settings = identity.settings(problem, config)
     mode = {"resume": config.resume, "overwrite": config.overwrite}
-    check_folder(config.workdir, settings, **mode)
+    hosts.by_first(lambda: check_folder(config.workdir, settings, **mode), None)
     if config.tensorboard:
         require_tensorboard()
     quiet_libraries()
@@ -80,7 +83,7 @@ def _prepare_training(
     data = experiment.data
     settings = identity.settings(problem, config, experiment.inputs)
     program = prepare(experiment.model, data.train, config, data.batch)
-    folder = held.enter_context(closing(open_folder(config.workdir, settings, **mode)))
+    folder = _opened(config.workdir, settings, held, **mode)
     journal = held.enter_context(closing(Journal(folder, tensorboard=config.tensorboard)))
     return partial(_train, config, settings, experiment, folder, journal, program)
 
@@ -103,16 +106,30 @@ def _prepare_evaluation(
     remedy = "with --evaluate only flags of evaluation can change"
     check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
     mode = {"resume": False, "overwrite": config.overwrite}
-    check_folder(config.workdir, settings, **mode)
+    hosts.by_first(lambda: check_folder(config.workdir, settings, **mode), None)
     quiet_libraries()
     experiment = problem.build(config)
     _check_samples(config, experiment)
     settings = identity.settings(problem, config, experiment.inputs)
     check_same(settings, run.settings, source, remedy, but=config.EVALUATION)
     numbered = config.workdir == default.workdir
-    workdir = make_numbered(lambda n: beside / str(n)) if numbered else config.workdir
-    folder = held.enter_context(closing(open_folder(workdir, settings, **mode)))
+    workdir = config.workdir
+    if numbered:
+        made = hosts.by_first(lambda: make_numbered(lambda n: beside / str(n)), workdir)
+        workdir = Path(hosts.tell(str(made)))
+    folder = _opened(workdir, settings, held, **mode)
     return partial(measure, config, settings, experiment, folder, run.process, run.effort)
+
+
+def _opened(workdir: Path, settings: dict[str, Any], held: ExitStack, **mode: bool) -> RunFolder:
+    """The run's folder, which the first host locks and writes; it lies where all can reach it."""
+    folder = hosts.by_first(lambda: open_folder(workdir, settings, **mode), RunFolder(workdir))
+    return held.enter_context(closing(folder))
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether the answer is --help, which does not start jax."""
+    return "--help" in words or "-h" in words
 
 
 def _check_samples(config: RunConfig, experiment: Experiment) -> None:
@@ -121,7 +138,7 @@ def _check_samples(config: RunConfig, experiment: Experiment) -> None:
 
 
 def _accelerator(words: Sequence[str]) -> bool:
-    if "--help" in words or "-h" in words:  # which answer without starting jax
+    if asks_for_help(words):
         return False
     import jax
 
@@ -139,7 +156,7 @@ def _train(
     from dpm_jax.experiments import saved_run
     from dpm_jax.training.loop import fit
 
-    if config.resume:
+    if config.resume and hosts.first():
         last = journal.checkpoints.last_step
         where = "at step 0, with no checkpoint" if last is None else f"from step {last}"
         print(f"{folder.path}: going on {where}, to step {config.steps}", file=sys.stderr)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpm_jax import schedule
+from dpm_jax import hosts, schedule
 from dpm_jax.errors import reason
 from dpm_jax.experiments import command_line, registry
 from dpm_jax.experiments.base import Experiment, Problem, RunConfig, Units, expanded
@@ -113,7 +113,8 @@ def save(
         },
         "effort": effort._asdict(),
     }
-    model_file.save(folder.model, fitted.process, about)
+    if hosts.first():
+        model_file.save(folder.model, fitted.process, about)
     return effort
 
 

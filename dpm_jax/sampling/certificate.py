@@ -25,7 +25,7 @@ from dpm_jax.process import Process
 from dpm_jax.sampling import gibbs
 from dpm_jax.sampling.draw import CHUNK
 from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.methods import METHODS, Run
+from dpm_jax.sampling.methods import METHODS, Run, Sizes
 from dpm_jax.sampling.particles import filtered
 from dpm_jax.schedule import at
 
@@ -125,7 +125,7 @@ def ranks(
         statistic=statistic,
         run=way.run,
         draws=draws,
-        sizes=(particles, sweeps),
+        sizes=Sizes(particles, sweeps),
     )
     given = paths[:, 0], observed
     found = _over_simulations(ranked, given, chunk // (particles * draws), "ranks", progress)
@@ -143,7 +143,14 @@ def _simulations(
 ) -> tuple[np.ndarray, Observation]:
     """Paths x_0..x_T [count, T+1, *event], and an observation of each x_0, one behind the other."""
     path_key, seed_key = jax.random.split(jax.random.fold_in(key, 1))
-    paths = np.asarray(_paths(process, path_key, jnp.arange(count)))
+    parts = in_chunks(
+        partial(_paths, process, path_key),
+        np.arange(count),
+        chunk=CHUNK,
+        label="simulations",
+        progress=False,
+    )
+    paths = np.concatenate(list(parts))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(seed_key)))
     observed = [observe(path[0], rng) for path in paths]
     observed[0].check(process)
@@ -214,14 +221,14 @@ def _ranked(
     statistic: Callable[[Event], Scalar],
     run: Callable[..., Run],
     draws: int,
-    sizes: tuple[int, int],
+    sizes: Sizes,
 ) -> Int[Array, " n"]:
     def rank(key: PRNGKey, given: tuple[Event, Observation]) -> Array:
         x0, observation = given
 
         def one(key: PRNGKey) -> Scalar:
             run_key, pick_key = jax.random.split(key)
-            found = run(process, observation, run_key, *sizes)
+            found = run(process, observation, run_key, sizes=sizes)
             return statistic(found.x[jax.random.categorical(pick_key, found.log_weight)])
 
         tie_key, draws_key = jax.random.split(key)

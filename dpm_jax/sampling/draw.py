@@ -103,8 +103,15 @@ def forward(
     process: Process, x0: np.ndarray, key: PRNGKey, keep: Sequence[int]
 ) -> dict[int, np.ndarray]:
     """Examples [n, *event] diffused, their states at the steps to ``keep`` by t."""
-    keys = jax.random.split(key, len(x0))
-    kept = np.asarray(_diffused(process, x0, keys, keep=tuple(keep)))
+    parts = in_chunks(
+        partial(_diffused, process, key, keep=tuple(keep)),
+        x0,
+        np.arange(len(x0)),
+        chunk=CHUNK,
+        label="forward",
+        progress=False,
+    )
+    kept = np.concatenate(list(parts))
     return {t: kept[:, i] for i, t in enumerate(keep)}
 
 
@@ -130,6 +137,8 @@ def _trajectories(
 
 
 @partial(jax.jit, static_argnames="keep")
-def _diffused(process: Process, x0: Array, keys: Array, *, keep: tuple[int, ...]) -> Array:
+def _diffused(
+    process: Process, key: PRNGKey, x0: Array, numbers: Array, *, keep: tuple[int, ...]
+) -> Array:
     walk = partial(trajectory.forward, process, keep=keep)
-    return jax.vmap(walk)(x0, keys).kept
+    return jax.vmap(walk)(x0, fold_in_each(key, numbers)).kept

@@ -65,14 +65,22 @@ class Chain(NamedTuple):
 
 
 def chain(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
+    process: Process,
+    observation: Observation,
+    key: PRNGKey,
+    particles: int,
+    sweeps: int,
+    *,
+    apart: bool = False,
 ) -> Chain:
-    """``sweeps`` sweeps, after a first one in which no path is held."""
+    """``sweeps`` sweeps, after a first one in which no path is held; ``apart`` as ``filtered``."""
 
     def sweep(path: Path, number: Array) -> tuple[Path, Chain]:
         run_key, end_key = jax.random.split(jax.random.fold_in(key, number))
         lineage = held(path, number > 0)
-        found = filtered(process, observation, run_key, particles, lineage=lineage, trace=True)
+        found = filtered(
+            process, observation, run_key, particles, lineage=lineage, trace=True, apart=apart
+        )
         assert found.parents is not None
         end = jax.random.categorical(end_key, found.log_weight)
         slots = line(found.parents, end)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Array, Float, PRNGKey
-from dpm_jax.devices import fold_in_each
+from dpm_jax.devices import data_mesh, fold_in_each, in_chunks, split_batch
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
 from dpm_jax.reverse import direct, paper
@@ -28,6 +28,20 @@ BURN = 4
 
 LEAST_LOG = np.float32(-1e30)
 """In place of log 0."""
+
+
+class Sizes(NamedTuple):
+    """How large a run is; static in the compiled program.
+
+    Attributes:
+        particles: N.
+        sweeps: of "gibbs" alone.
+        apart: whether the particles are split over the devices, each run over all of them.
+    """
+
+    particles: int
+    sweeps: int
+    apart: bool = False
 
 
 class Run(NamedTuple):
@@ -58,12 +72,12 @@ class Method(NamedTuple):
     Attributes:
         prepare: ``prepare(process, observation)`` is the process that is run; refuses, by a
             ValueError, what this way does not lead to.
-        run: ``run(process, observation, key, particles, sweeps)`` is one run, traceable.
+        run: ``run(process, observation, key, sizes)`` is one run, traceable.
         told: ``told(process, observation, key, found)`` makes all runs a ``Posterior``.
     """
 
     prepare: Callable[[Process, Observation], Process]
-    run: Callable[[Process, Observation, PRNGKey, int, int], Run]
+    run: Callable[[Process, Observation, PRNGKey, Sizes], Run]
     told: Callable[[Process, Observation, PRNGKey, Found], Posterior]
 
 
@@ -87,7 +101,7 @@ def _std(observation: Product) -> float:
     return float(np.sqrt(np.asarray(observation.r.variance, np.float64).flat[0]))
 
 
-@partial(jax.jit, static_argnames=("run", "particles", "sweeps"))
+@partial(jax.jit, static_argnames=("run", "sizes"))
 def runs_of(
     process: Process,
     observation: Observation,
@@ -95,13 +109,11 @@ def runs_of(
     numbers: Array,
     *,
     run: Callable[..., Run],
-    particles: int,
-    sweeps: int,
+    sizes: Sizes,
 ) -> Run:
     """The runs of these numbers [r], all fields with r in front."""
-    return jax.vmap(lambda key: run(process, observation, key, particles, sweeps))(
-        fold_in_each(key, numbers)
-    )
+    one = partial(run, process, observation, sizes=sizes)
+    return jax.vmap(one)(fold_in_each(key, numbers))
 
 
 def _as_it_is(process: Process, observation: Observation) -> Process:
@@ -116,17 +128,14 @@ def _of_runs(
     return Posterior(x, found.log_weight.ravel(), len(found.x), ess, name)
 
 
-def _smc(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
-) -> Run:
-    found = filtered(process, observation, key, particles)
+def _smc(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
+    found = filtered(process, observation, key, sizes.particles, apart=sizes.apart)
     return Run(found.x, found.log_weight, found.effective)
 
 
-def _gibbs(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
-) -> Run:
-    x, log_z = gibbs.chain(process, observation, key, particles, sweeps)
+def _gibbs(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
+    particles, sweeps, apart = sizes
+    x, log_z = gibbs.chain(process, observation, key, particles, sweeps, apart=apart)
     burnt = sweeps // BURN
     return Run(x[burnt:], log_z[burnt:], jnp.zeros(0))
 
@@ -141,18 +150,19 @@ def _of_chains(process: Process, observation: Observation, key: PRNGKey, found: 
     return Posterior(x, log_weight, chains, None, "gibbs", (-inverse, error))
 
 
-def _multiplied(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
-) -> Run:
-    return _walked(process, observation.perturbation(process), key, particles)
+def _multiplied(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
+    return _walked(process, observation.perturbation(process), key, sizes)
 
 
-def _walked(process: Process, perturbation: Perturbation, key: PRNGKey, particles: int) -> Run:
+def _walked(process: Process, perturbation: Perturbation, key: PRNGKey, sizes: Sizes) -> Run:
     def one(key: PRNGKey) -> tuple[Array, Array]:
         end, _, log_weight = trajectory.sample(process, key, perturbation=perturbation)
         return end, log_weight
 
-    x, log_weight = jax.vmap(one)(fold_in_each(key, jnp.arange(particles)))
+    numbers = jnp.arange(sizes.particles)
+    if sizes.apart:
+        numbers = split_batch(data_mesh())(numbers)
+    x, log_weight = jax.vmap(one)(fold_in_each(key, numbers))
     return Run(x, log_weight, jnp.zeros(0))
 
 
@@ -166,11 +176,9 @@ def _only_known(process: Process, observation: Observation) -> Process:
     return process
 
 
-def _replaced(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
-) -> Run:
-    found = _multiplied(process, observation, key, particles, sweeps)
-    return found._replace(log_weight=jnp.zeros(particles))
+def _replaced(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
+    found = _multiplied(process, observation, key, sizes)
+    return found._replace(log_weight=jnp.zeros(sizes.particles))
 
 
 def _approximate(
@@ -189,12 +197,10 @@ def _until(process: Process, observation: Observation) -> Process:
     return enter.until(process, _std(observation))
 
 
-def _entered(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
-) -> Run:
+def _entered(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
     assert isinstance(observation, Product)
     y = jnp.asarray(observation.r.mean)
-    return _walked(process, enter.from_noisy(process, y), key, particles)
+    return _walked(process, enter.from_noisy(process, y), key, sizes)
 
 
 def _of_entered(
@@ -203,21 +209,27 @@ def _of_entered(
     assert isinstance(observation, Product)
     draws = _of_draws(process, observation, key, found)
     rest = enter.rest(process, _std(observation))
-    log_weight = np.asarray(_paths(process, rest, observation.r.mean, key, count=len(draws.x)))
-    evidence = draws._replace(log_weight=log_weight).log_evidence
+    parts = in_chunks(
+        partial(_path_log_weights, process, rest, jnp.asarray(observation.r.mean), key),
+        np.arange(len(draws.x)),
+        chunk=AT_ONCE * data_mesh().size,
+        label="evidence",
+        progress=False,
+    )
+    evidence = draws._replace(log_weight=np.concatenate(list(parts))).log_evidence
     return draws._replace(method="enter", evidence=evidence)
 
 
-@partial(jax.jit, static_argnames="count")
-def _paths(
-    process: Process, rest: enter.Rest, y: Array, key: PRNGKey, *, count: int
-) -> Float[Array, " count"]:
+@jax.jit
+def _path_log_weights(
+    process: Process, rest: enter.Rest, y: Array, key: PRNGKey, numbers: Array
+) -> Float[Array, " paths"]:
     weigh = partial(enter.path_log_weight, process, rest, y)
-    return jax.lax.map(weigh, fold_in_each(key, jnp.arange(count)), batch_size=AT_ONCE)
+    return jax.vmap(weigh)(fold_in_each(key, numbers))
 
 
 AT_ONCE = 64
-"""Paths from noisy data to π that are weighed at a time."""
+"""Paths from noisy data to π that a device weighs at a time."""
 
 METHODS = {
     "enter": Method(_until, _entered, _of_entered),

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
+from dpm_jax.devices import data_mesh, split_batch
 from dpm_jax.kernels.base import Distribution, Family, log_prob_of_each
 from dpm_jax.process import Process
 from dpm_jax.reverse import direct, paper
@@ -102,6 +103,7 @@ def filtered(
     *,
     lineage: Lineage = FREE,
     trace: bool = False,
+    apart: bool = False,
 ) -> Filtered:
     """``particles`` draws from p(x_0) r(x_0) / Z.
 
@@ -112,8 +114,10 @@ def filtered(
         particles: N.
         lineage: how particles descend from each other.
         trace: whether to keep the parents.
+        apart: whether particles are split over all devices, which they divide among.
     """
-    slots, steps = jnp.arange(particles), process.schedule.steps
+    split = split_batch(data_mesh()) if apart else lambda x: x
+    slots, steps = split(jnp.arange(particles)), process.schedule.steps
 
     def arrive(
         carry: tuple[Array, Array, Array], t: Step, look: Callable[[Event], Ahead], family: Family
@@ -142,7 +146,8 @@ def filtered(
             return x, jnp.sum(log_prob(ahead.p) - log_prob(ahead.g))
 
         x, log_step = jax.vmap(move)(slots, ahead)
-        return (x, log_weight + log_step, log_z), seen if trace else seen[:1]
+        # Drawing anew brings particles together: each device takes up its own again.
+        return (split(x), split(log_weight + log_step), log_z), seen if trace else seen[:1]
 
     def start(slot: Slot) -> Event:
         prior = process.kernel.prior(process.event_shape)

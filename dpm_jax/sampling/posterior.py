@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from dpm_jax.array_types import PRNGKey
-from dpm_jax.devices import in_chunks
+from dpm_jax.devices import check_particles, data_mesh, in_chunks
 from dpm_jax.process import Process
 from dpm_jax.sampling.draw import CHUNK, check_finite, multiplied
 from dpm_jax.sampling.estimates import Posterior, summary
 from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.methods import METHODS, Found, runs_of, why_not_entered
+from dpm_jax.sampling.methods import METHODS, Found, Sizes, runs_of, why_not_entered
 from dpm_jax.sampling.perturb import Perturbation
 
 __all__ = ["Posterior", "draw", "posterior", "summary"]
@@ -32,7 +32,8 @@ def posterior(
 ) -> Posterior:
     """Draws of x_0 given what was observed, their weights, and the evidence log p(observed).
 
-    The ``to_data`` of a loaded run takes the draws to data units. Methods:
+    Runs are split over all devices; where they are fewer than these, the particles of each are. The
+    ``to_data`` of a loaded run takes the draws to data units. Methods:
 
     - "enter": from noisy data straight into the chain (``sampling.enter``); no weights. The
       evidence is the mean weight of forward paths from there.
@@ -56,7 +57,8 @@ def posterior(
         progress: whether to show a bar.
 
     Raises:
-        ValueError: if a number is too small, the observation is not of this process or has not
+        ValueError: if a number is too small, there are fewer runs than devices and particles that
+            do not divide among these, the observation is not of this process or has not
             this method, or no particle is left.
     """
     if particles < 2:
@@ -71,14 +73,16 @@ def posterior(
     if method not in METHODS:
         raise ValueError(f"method must be auto, {', '.join(METHODS)}, got {method}")
     way = METHODS[method]
-    sizes = {"particles": particles, "sweeps": sweeps}
+    apart = check_particles(particles, runs, data_mesh())
+    sizes = Sizes(particles, sweeps, apart)
     prepared = way.prepare(process, observation)
     parts = in_chunks(
-        partial(runs_of, prepared, observation, key, run=way.run, **sizes),
+        partial(runs_of, prepared, observation, key, run=way.run, sizes=sizes),
         np.arange(runs),
         chunk=max(1, chunk // particles),
         label=method,
         progress=progress,
+        split=not apart,
     )
     found = Found(*map(np.concatenate, zip(*parts, strict=True)))
     told = way.told(process, observation, jax.random.fold_in(key, runs), found)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from dpm_jax import files
+from dpm_jax import files, hosts
 from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.folder import spare, write_whole
 from dpm_jax.training.state import TrainState
@@ -26,7 +26,9 @@ class OtherModelError(Exception):
 
 
 class Checkpoints:
-    """The newest few states of a run, each saved whole or not at all.
+    """The newest few states of a run, each saved whole or not at all, by all hosts together.
+
+    They can be restored on any number of devices and hosts that share the folder.
 
     Raises:
         TrainingStopped: if orbax cannot even list them.
@@ -65,8 +67,9 @@ class Checkpoints:
         )
         try:
             self._manager.save(step, args=items)
-            directory = self._directory / str(step)
-            write_whole(directory / SEAL, json.dumps(_checksums(directory)))
+            if hosts.first():
+                directory = self._directory / str(step)
+                write_whole(directory / SEAL, json.dumps(_checksums(directory)))
         except Exception as error:  # orbax reports a full disk in several types
             raise TrainingStopped(
                 f"the checkpoint of step {step} could not be written ({reason(error)}); "
@@ -122,12 +125,15 @@ class Checkpoints:
         graveyard = self._directory.parent / "unreadable_checkpoints"
         try:
             for step, why in unreadable.items():
+                if not hosts.first():
+                    continue
                 graveyard.mkdir(exist_ok=True)
                 aside = (self._directory / str(step)).rename(spare(graveyard / str(step)))
                 log.warning(
                     "the checkpoint of step %d cannot be read (%s); moved to %s, going on from %s",
                     *(step, why, aside, describe(good)),
                 )
+            hosts.tell("")  # the others wait until all is moved
             self._manager.reload()
         except OSError as error:
             raise TrainingStopped(

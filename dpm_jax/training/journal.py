@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from dpm_jax import hosts
 from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.checkpoint import Checkpoints, describe
 from dpm_jax.training.folder import RunFolder, write_whole
@@ -14,6 +15,8 @@ from dpm_jax.training.state import TrainState
 
 class Journal:
     """Metrics and checkpoints of one run folder; ``restore`` opens it.
+
+    Of several hosts the first writes the metrics, and all a checkpoint together.
 
     Raises:
         ValueError: if TensorBoard is asked for and its writer is not installed.
@@ -35,13 +38,15 @@ class Journal:
     def restore(self, start: TrainState) -> tuple[TrainState, float]:
         """The newest readable state, or ``start``; metrics after it are dropped."""
         state, seconds = self.checkpoints.restore(start) or (start, 0.0)
-        with self._disk():
-            self._writer = MetricsWriter(self._path, after=int(state.step), tensorboard=self._board)
-            self._written = self._path.open()
+        if hosts.first():
+            with self._disk():
+                self._open(after=int(state.step))
         return state, seconds
 
     def write(self, record: Record) -> None:
         """Append a record; always before the checkpoint of its step."""
+        if not hosts.first():
+            return
         assert self._writer is not None, "restore first"
         with self._disk():
             self._writer.write(record)
@@ -72,6 +77,10 @@ class Journal:
             self._written.close()
         self.checkpoints.close()
         self._folder.close()
+
+    def _open(self, after: int) -> None:
+        self._writer = MetricsWriter(self._path, after=after, tensorboard=self._board)
+        self._written = self._path.open()
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

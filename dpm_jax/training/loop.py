@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
+from dpm_jax import hosts
 from dpm_jax.data import dataset
 from dpm_jax.errors import Interrupted, TrainingStopped, reason
 from dpm_jax.process import Model, Params, Process, bind
@@ -77,8 +78,8 @@ def fit(
     if journal is not None:
         state, spent = journal.restore(state)
     step = int(state.step)
-    first_step_seconds, stop = 0.0, False
-    bar = tqdm(total=config.steps, initial=step, unit=" steps", disable=not progress)
+    first_step_seconds, stop, hidden = 0.0, False, not (progress and hosts.first())
+    bar = tqdm(total=config.steps, initial=step, unit=" steps", disable=hidden)
     with bar, interrupts() as interrupted:
         while step < config.steps and not stop:
             count = min(config.steps_per_dispatch, config.steps - step)
@@ -94,14 +95,16 @@ def fit(
                 with _memory(journal):
                     record |= heldout.measure(bind(model, state.ema))
             due = _passes(config.checkpoint_every, before, step)
-            stop = bool(interrupted)  # read once: no signal stops the run before its state is saved
+            # Read once: no signal stops the run before its state is saved. On all hosts alike.
+            stop = hosts.any_of(bool(interrupted))
             if journal is not None:
                 journal.write(record)
                 if due or stop or step == config.steps:
                     journal.save(state, spent + time.perf_counter() - begin)
-    if interrupted:
+    if stop:
         saved = "" if journal is None else ", which is saved"
-        raise Interrupted(f"{interrupted.name}: stopped after step {step}{saved}")
+        by = interrupted.name or "asked on another host"
+        raise Interrupted(f"{by}: stopped after step {step}{saved}")
     seconds = spent + time.perf_counter() - begin
     # Off the mesh, but jax arrays: a traced t cannot index NumPy's.
     params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
@@ -117,8 +120,9 @@ def _memory(journal: Journal | None) -> Iterator[None]:
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        lost = ", perhaps because another host was lost" if hosts.several() else ""
         raise TrainingStopped(
-            f"training stopped: {reason(error)}; last good checkpoint: {_last_good(journal)}"
+            f"training stopped{lost}: {reason(error)}; last good checkpoint: {_last_good(journal)}"
         ) from error
 
 

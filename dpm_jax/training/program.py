@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from dpm_jax import memory
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data import dataset
-from dpm_jax.devices import check_divides, data_mesh, replicate, replicated
+from dpm_jax.devices import check_divides, data_mesh, place, replicate, replicated
 from dpm_jax.errors import reason
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
@@ -64,7 +64,7 @@ def prepare(
     # While a checkpoint is written, the state is there twice.
     _require(config, memory.of_program(compiled) + memory.of_tree(abstract))
     return Program(
-        lambda: (replicate(start(), mesh), jax.device_put(examples, everywhere)),
+        lambda: (replicate(start(), mesh), place(examples, everywhere)),
         compiled,
         time.perf_counter() - begin,
     )
@@ -81,6 +81,18 @@ def lowered(
 
     Of ``examples`` only shape and type are looked at.
     """
+    train_steps, arguments = traced(model, examples, config, batch)
+    platforms = None if platform is None else (platform,)
+    return train_steps.trace(*arguments).lower(lowering_platforms=platforms)
+
+
+def traced(
+    model: Model,
+    examples: np.ndarray | jax.ShapeDtypeStruct,
+    config: TrainConfig,
+    batch: dataset.Batch = dataset.examples,
+) -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
+    """The program that trains, and the shapes and places of its arguments."""
     mesh, keys, optimizer = data_mesh(), _keys(config), make_optimizer(config)
     train_steps = make_train_steps(model, optimizer, config, mesh, keys.step, batch)
     state = jax.eval_shape(partial(initial_state, model, optimizer), keys.init)
@@ -88,8 +100,7 @@ def lowered(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
         (state, jax.eval_shape(jax.numpy.asarray, examples), np.zeros((), np.int32)),
     )
-    platforms = None if platform is None else (platform,)
-    return train_steps.trace(*arguments).lower(lowering_platforms=platforms)
+    return train_steps, arguments
 
 
 class _Keys(NamedTuple):

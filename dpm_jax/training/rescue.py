@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from dpm_jax import hosts
 from dpm_jax.errors import TrainingStopped, reason
 from dpm_jax.training.folder import RunFolder, make_numbered, open_folder
 
@@ -21,11 +22,16 @@ def write_or_rescue(
     """``write(folder)``; but if that is no longer the run's, ``rescue(another)`` and stop.
 
     A folder that a person has deleted is not made again: the other one is new, beside it, and has
-    the run's ``config.json``. ``said`` tells, with {} for its path, what it holds.
+    the run's ``config.json``. ``said`` tells, with {} for its path, what it holds. Several hosts
+    write together, or stop together and rescue nothing.
 
     Raises:
         TrainingStopped: if the folder was deleted, renamed or replaced; saying ``said``.
     """
+    if hosts.several():
+        if hosts.any_of(hosts.first() and not folder.is_ours()):
+            raise TrainingStopped(_gone(folder))
+        return write(folder)
     if folder.is_ours():
         try:
             written = write(folder)
@@ -41,7 +47,7 @@ def write_or_rescue(
 def _rescued(
     folder: RunFolder, rescue: Callable[[RunFolder], object], said: str
 ) -> TrainingStopped:
-    gone = f"workdir {folder.path} was deleted, renamed or replaced while its run went on"
+    gone = _gone(folder)
     try:
         path = make_numbered(lambda number: _beside(folder, number))
         another = open_folder(path, json.loads(folder.content), resume=False, overwrite=False)
@@ -54,6 +60,10 @@ def _rescued(
             f"{gone}, and what it still held could not be saved ({reason(error)})"
         )
     return TrainingStopped(f"{gone}; {said.format(shlex.quote(str(path)))}")
+
+
+def _gone(folder: RunFolder) -> str:
+    return f"workdir {folder.path} was deleted, renamed or replaced while its run went on"
 
 
 def _beside(folder: RunFolder, number: int) -> Path:

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from dpm_jax.array_types import Array, PRNGKey
 from dpm_jax.data.dataset import Batch
-from dpm_jax.devices import split_batch
+from dpm_jax.devices import replicated, split_batch
 from dpm_jax.process import Model
 from dpm_jax.training.config import TrainConfig
 from dpm_jax.training.objective import loss
@@ -66,7 +66,7 @@ def make_train_steps(
         metrics |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, ema, opt_state, mean_square), metrics
 
-    @jax.jit(donate_argnums=0)
+    @jax.jit(donate_argnums=0, out_shardings=replicated(mesh))
     def train_steps(state: TrainState, data: Array, count: Array) -> tuple[TrainState, Report]:
         def body(_: Array, carry: tuple[TrainState, Report]) -> tuple[TrainState, Report]:
             state, report = carry

@@ -1,10 +1,13 @@
 """The program that trains is compiled once, and refused before it takes memory."""
 
 import importlib.util
+import math
+import re
 import time
 from pathlib import Path
 
 import jax
+import jax.export
 import pytest
 import toys
 
@@ -87,3 +90,47 @@ def test_the_preset_for_an_accelerator_is_lowered_for_one(name):
     # Forward, and back to the image and to the kernel.
     assert flops["cuda"] == pytest.approx(3 * config.batch_size * blocks, rel=0.1)
     assert flops["tpu"] == pytest.approx(flops["cuda"], rel=0.01)
+
+
+ACCELERATED = [
+    (name, preset)
+    for name in ("mnist", "cifar10", "dead_leaves", "bark", "images")
+    for preset in registry.problem(name).presets
+    if preset != "cpu"
+]
+PRODUCT = re.compile(
+    r"stablehlo\.(convolution|dot_general).* : \(tensor<([^>]*)>, tensor<([^>]*)>\) -> "
+)
+
+
+def products(module):
+    """Kind, types of both factors, and numbers in the first, of every product of a module."""
+    for kind, a, b in PRODUCT.findall(module):
+        *shape, of_a = a.split("x")
+        yield kind, (of_a, b.split("x")[-1]), math.prod(map(int, shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "preset"), ACCELERATED)
+def test_presets_of_accelerators_multiply_in_bfloat16_and_never_call_back(name, preset):
+    config = registry.problem(name).presets[preset]
+    model = presets.model_of(name, config)
+    assert config.precision == "bfloat16"
+    for platform in ("cuda", "tpu"):
+        for made, module in presets.exported(model, config, platform).items():
+            where = f"{made} for {platform}"
+            # As programs call back: pure_callback, io_callback and debug.print.
+            assert not re.search("callback|infeed|outfeed|stablehlo.send", module), where
+            found = list(products(module))
+            assert found, where
+            for kind, types, _ in found:
+                assert kind == "dot_general" or types == ("bf16", "bf16"), where
+            low = sum(size for _, types, size in found if types == ("bf16", "bf16"))
+            # Read-out and schedule stay in float32.
+            assert low > 0.5 * sum(size for _, _, size in found), where
+
+
+def test_a_callback_would_be_seen():
+    calls = jax.jit(lambda x: jax.pure_callback(lambda x: x, x, x))
+    module = jax.export.export(calls, platforms=("cpu",))(jax.numpy.ones(2)).mlir_module()
+    assert "callback" in module
