@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from dpm_jax.array_types import Array, Bool, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.kernels.base import Family, log_prob_of_each
 from dpm_jax.process import Process
-from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.particles import Ahead, Lineage, Slot, filtered, line, replayed
+from dpm_jax.sampling.particles import Lineage, Slot, filtered, line, replayed
+from dpm_jax.sampling.protocol import Observation
+from dpm_jax.sampling.twist import Ahead
 
 Path = Float[Array, "states *event"]
 """x_0..x_T."""

@@ -19,9 +19,10 @@ from dpm_jax.process import Process
 from dpm_jax.reverse import direct, paper
 from dpm_jax.sampling import enter, gibbs, trajectory
 from dpm_jax.sampling.estimates import Posterior
-from dpm_jax.sampling.knowledge import Known, Observation, Product
+from dpm_jax.sampling.knowledge import Known, Product
 from dpm_jax.sampling.particles import filtered
 from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.protocol import Observation
 
 BURN = 4
 """One in so many sweeps of ``gibbs`` leads from the first path to the posterior, and is dropped."""

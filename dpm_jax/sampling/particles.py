@@ -27,26 +27,11 @@ import jax.numpy as jnp
 from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.kernels.base import Distribution, Family, log_prob_of_each
 from dpm_jax.process import Process
-from dpm_jax.reverse import direct, paper
-from dpm_jax.sampling.knowledge import Observation, merged
 from dpm_jax.sampling.log_weights import alive, effective_size, log_mean
-from dpm_jax.schedule import at
+from dpm_jax.sampling.protocol import Observation
+from dpm_jax.sampling.twist import Ahead, look, look_at_end
 
 Slot = Int[Array, ""]  # a particle's number, 0..N-1
-
-
-class Ahead(NamedTuple):
-    """What lies ahead of a particle at x_t.
-
-    Attributes:
-        log_twist: log ψ_t(x_t), nats.
-        p: p(x_{t-1} | x_t).
-        g: what x_{t-1} is drawn from; at t = 1, p itself.
-    """
-
-    log_twist: Scalar
-    p: Distribution
-    g: Distribution
 
 
 class Lineage(NamedTuple):
@@ -133,8 +118,8 @@ def filtered(
         return ahead, log_weight - ahead.log_twist, log_z, (effective, parents)
 
     def body(carry: tuple[Array, Array, Array], t: Step) -> tuple[Any, Any]:
-        look = partial(_look, process, observation, t=t)
-        ahead, log_weight, log_z, seen = arrive(carry, t, look, process.kernel)
+        look_on = partial(look, process, observation, t=t)
+        ahead, log_weight, log_z, seen = arrive(carry, t, look_on, process.kernel)
 
         def move(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
             x = lineage.place(slot, _drawn(process, ahead.g, key, t - 1, slot), t - 1)
@@ -152,8 +137,8 @@ def filtered(
     first = jax.vmap(start)(slots), jnp.zeros(particles), jnp.zeros(())
     carry, seen = jax.lax.scan(body, first, jnp.arange(steps, 1, -1))
     one, family = jnp.asarray(1), process.last_step.family(process)
-    look = partial(_look_at_end, process, observation)
-    ahead, log_weight, log_z, seen_last = arrive(carry, one, look, family)
+    last = partial(look_at_end, process, observation)
+    ahead, log_weight, log_z, seen_last = arrive(carry, one, last, family)
 
     def end(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
         zero = jnp.asarray(0)
@@ -182,7 +167,7 @@ def replayed(
     steps, zero = process.schedule.steps, jnp.asarray(0)
 
     def body(x: Event, t: Step) -> tuple[Event, Event]:
-        g = _look(process, observation, x, t).g
+        g = look(process, observation, x, t).g
         before = lineage.place(slots[t - 1], _drawn(process, g, key, t - 1, slots[t - 1]), t - 1)
         return before, before
 
@@ -203,32 +188,6 @@ def line(parents: Int[Array, "steps N"], end: Slot) -> Int[Array, " states"]:
         return parents[slot], parents[slot]
 
     return jnp.concatenate([end[None], jax.lax.scan(back, end, parents)[1]])
-
-
-def _look(process: Process, observation: Observation, x: Event, t: Step) -> Ahead:
-    """Steps t = 2..T."""
-    kernel, c = process.kernel, at(process.schedule, t)
-    believes = getattr(process.step, "form", None) not in (paper, direct)
-
-    def belief(x: Event) -> Distribution:
-        # The step that leaves out all others; where the form has none, what x_t says under π.
-        if believes:
-            return process.reverse(x, t, c.to_data)
-        return kernel.marginal(x, c.log_alpha_bar)
-
-    def log_twist(x: Event) -> Scalar:
-        return observation.evidence(kernel, belief(x), c.log_alpha_bar)
-
-    p = process.reverse(x, t, c)
-    own = observation.step(kernel, p, belief(x) if believes else None, x, c)
-    g = merged(observation.observed(x.shape), own, kernel.lean(p, log_twist, x))
-    return Ahead(log_twist(x), p, g)
-
-
-def _look_at_end(process: Process, observation: Observation, x1: Event) -> Ahead:
-    p = process.last_step.distribution(process, x1)
-    family, none = process.last_step.family(process), jnp.zeros(())
-    return Ahead(observation.evidence(family, p, none), p, p)
 
 
 def _drawn(process: Process, g: Distribution, key: PRNGKey, t: Step, slot: Slot) -> Event:

@@ -11,9 +11,9 @@ from dpm_jax.devices import in_chunks
 from dpm_jax.process import Process
 from dpm_jax.sampling.draw import CHUNK, check_finite, multiplied
 from dpm_jax.sampling.estimates import Posterior, summary
-from dpm_jax.sampling.knowledge import Observation
 from dpm_jax.sampling.methods import METHODS, Found, runs_of, why_not_entered
 from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.protocol import Observation
 
 __all__ = ["Posterior", "draw", "posterior", "summary"]
 

@@ -47,7 +47,7 @@ def runs(process, given, particles, count, seed=0):
 @pytest.mark.parametrize(
     ("name", "drawn_anew"),  # at how many of the states some run is resampled: r may say little
     [
-        ("flipped", 3),
+        ("flipped", 2),
         pytest.param("known", 3, marks=pytest.mark.slow),
         pytest.param("likelihood", 1, marks=pytest.mark.slow),
     ],
