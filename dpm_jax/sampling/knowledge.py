@@ -209,6 +209,14 @@ class Likelihood:
         return perturb.smooth(process, self.of)
 
 
+def one_path(process: Process, observation: Observation) -> bool:
+    """Whether known components walk from x_T to the value by themselves, whatever the others do.
+
+    Not where a fixed last step may make them of others (``Known.before_the_end``).
+    """
+    return isinstance(observation, Known) and process.last_step is not FIXED
+
+
 def merged(mask: Values, one: Distribution, other: Distribution) -> Distribution:
     """``one`` where the mask is true, and ``other`` elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(mask, a, b), one, other)

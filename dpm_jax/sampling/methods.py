@@ -6,7 +6,7 @@ numbers follow from its own number alone, so that draws are the same on any numb
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ from dpm_jax.process import Process
 from dpm_jax.reverse import direct, paper
 from dpm_jax.sampling import enter, gibbs, trajectory
 from dpm_jax.sampling.estimates import Posterior
-from dpm_jax.sampling.knowledge import Known, Product
-from dpm_jax.sampling.particles import filtered
+from dpm_jax.sampling.knowledge import Known, Product, one_path
+from dpm_jax.sampling.particles import FREE, Lineage, along, filtered
 from dpm_jax.sampling.perturb import Perturbation
 from dpm_jax.sampling.protocol import Observation
 
@@ -118,10 +118,28 @@ def _of_runs(
 
 
 def _smc(
-    process: Process, observation: Observation, key: PRNGKey, particles: int, sweeps: int
+    lineage: Callable[[Process, Observation], Lineage],
+    *given: Any,
 ) -> Run:
-    found = filtered(process, observation, key, particles)
+    process, observation, key, particles, _ = given
+    found = filtered(process, observation, key, particles, lineage=lineage(process, observation))
     return Run(found.x, found.log_weight, found.effective)
+
+
+def _one_path(process: Process, observation: Observation) -> Process:
+    if not one_path(process, observation):
+        raise ValueError(
+            "method path is for components that are known, where the last step is not fixed"
+        )
+    return process
+
+
+def _of_paths(process: Process, observation: Observation, key: PRNGKey, found: Found) -> Posterior:
+    told = _of_runs("path", process, observation, key, found)
+    # Where the steps are those of q, what is known does not depend on its path: all count the same.
+    total = np.logaddexp.reduce(found.log_weight, axis=1, keepdims=True)
+    log_weight = found.log_weight - np.maximum(total, LEAST_LOG)
+    return told._replace(log_weight=log_weight.ravel(), evidence=told.log_evidence)
 
 
 def _gibbs(
@@ -222,8 +240,9 @@ AT_ONCE = 64
 
 METHODS = {
     "enter": Method(_until, _entered, _of_entered),
-    "smc": Method(_as_it_is, _smc, partial(_of_runs, "smc")),
+    "smc": Method(_as_it_is, partial(_smc, lambda *given: FREE), partial(_of_runs, "smc")),
     "gibbs": Method(_as_it_is, _gibbs, _of_chains),
+    "path": Method(_one_path, partial(_smc, along), _of_paths),
     "weights": Method(_as_it_is, _multiplied, _of_draws),
     "replace": Method(_only_known, _replaced, _approximate),
 }

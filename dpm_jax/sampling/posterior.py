@@ -37,6 +37,8 @@ def posterior(
     - "enter": from noisy data straight into the chain (``sampling.enter``); no weights. The
       evidence is the mean weight of forward paths from there.
     - "smc": twisted sequential Monte Carlo (``sampling.particles``), right for many particles.
+    - "path": the same with one noisy path of the known components for all particles of a run, for
+      images (SMCDiff, Trippe et al. 2022): exact as far as the process's steps are those of q.
     - "gibbs": particle Gibbs (``sampling.gibbs``), right for any number of particles after many
       sweeps; its evidence is from 1/Ẑ.
     - "weights": importance weights of multiplied trajectories, never drawn anew.
