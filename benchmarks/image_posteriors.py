@@ -57,7 +57,7 @@ def table(found: dict[str, Compared], against: str) -> None:
         total, z = estimate(of.total_covered), estimate(of.log_evidence)
         evidence = f"{z.mean:.0f} ± {z.se:.0f}" if np.isfinite(z.mean) else "none"
         print(
-            f"| {way} | {of.count} | {of.effective.mean():.1f} | {evidence} | "
+            f"| {way} | {of.kept} | {of.effective.mean():.1f} | {evidence} | "
             f"{mse.mean:.4f} ± {mse.se:.4f} | {gain.mean:+.4f} ± {gain.se:.4f} | "
             f"{cover.mean:.1%} ± {cover.se:.1%}; of the sum {total.mean:.0%} ± {total.se:.0%} |"
         )
@@ -181,7 +181,8 @@ def main() -> None:
     if asked.part == "certificate":
         certificate(process, asked.simulations, asked.particles)
     else:
-        heldout = run.problem.build(replace(run.config, data_dir=asked.data_dir)).data.heldout
+        config: Any = run.config
+        heldout = run.problem.build(replace(config, data_dir=asked.data_dir)).data.heldout
         images = heldout[evenly(len(heldout), asked.images)]
         scale = run.facts["range"]
 

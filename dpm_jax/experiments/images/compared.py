@@ -37,7 +37,7 @@ class Compared(NamedTuple):
         total_covered: whether the sum of the unknown components does, 0 or 1 [images].
         log_evidence: nats [images]; NaN where the way has none.
         effective: what the weights leave of the draws [images].
-        count: draws for each image.
+        kept: draws for each image.
     """
 
     draws: np.ndarray
@@ -46,7 +46,7 @@ class Compared(NamedTuple):
     total_covered: np.ndarray
     log_evidence: np.ndarray
     effective: np.ndarray
-    count: int
+    kept: int
 
     def numbers(self) -> dict[str, Any]:
         """Means over images, and their standard errors; evidence in bits."""
@@ -57,7 +57,7 @@ class Compared(NamedTuple):
             "log_evidence_bits": self.log_evidence / NATS_PER_BIT,
             "effective": self.effective,
         }
-        found = {"draws": self.count}
+        found: dict[str, Any] = {"draws": self.kept}
         for name, values in named.items():
             if np.isfinite(values).all():
                 found |= report.pair(name, estimate(values))
@@ -99,8 +99,8 @@ def compare(
             told = posterior(process, given, run_key, method=method, **sizes._asdict())
             rng = np.random.default_rng([*seed, number, i])
             rows.append(judged(told, images[i], unknown, sizes.runs, rng))
-        fields = map(np.stack, zip(*rows, strict=True))
-        found[method] = Compared(*fields, len(told.x))
+        fields: Any = [np.stack(column) for column in zip(*rows, strict=True)]
+        found[method] = Compared._make([*fields, len(told.x)])
     return found
 
 
