@@ -25,9 +25,9 @@ from dpm_jax.laws.swiss_roll.conditional import conditional
 from dpm_jax.laws.swiss_roll.roll import law
 from dpm_jax.process import Process
 from dpm_jax.sampling.certificate import Observe, sandwich
-from dpm_jax.sampling.knowledge import Observation
 from dpm_jax.sampling.observation import flipped, known
 from dpm_jax.sampling.posterior import Posterior
+from dpm_jax.sampling.protocol import Observation
 
 BEATS, ROLL = 200, 100  # T
 RUNS, PARTICLES = 20, 50  # 1,000 in all

@@ -49,14 +49,14 @@ def mixed(grid: Grid, parts: Components) -> Belief:
         share, alone = mixture.shares(grid, parts, x, log_alpha_bar)
         return jnp.concatenate([x, alone, share.reshape(*x.shape[:2], -1)], -1)
 
-    return Belief(mixture.bridge(grid, parts), len(parts.weights), seen)
+    return Belief(mixture.Bridge(grid, parts), len(parts.weights), seen)
 
 
 def from_second_moments(around: Surroundings, shift: Callable[[Base], Form] = shifted) -> Belief:
     """A mean and a variance, shifted from what second moments tell of a pixel (``dpm_jax.wiener``).
 
     A pixel is seen as x_t, its x̂_0 by second moments, and what that leaves of x_t as a multiple of
-    the noise. ``shift(base)`` is the form: ``reverse.shifted``, or ``lattice.bridge`` of a grid.
+    the noise. ``shift(base)`` is the form: ``reverse.shifted``, or ``lattice.Bridge`` of a grid.
     """
 
     def base(kernel: Kernel, xt: Event, c: Coefficients) -> Distribution:

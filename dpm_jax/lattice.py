@@ -4,15 +4,17 @@ Where a belief is as narrow as a grey level, a normal spends bits on telling whe
 level x_0 lies, of which nothing is to be known: it lies in the middle.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from dpm_jax.array_types import Event, ReadOut
+from dpm_jax.array_types import Event, ReadOut, Scalar
+from dpm_jax.kernels import gaussian
 from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.kernels.gaussian import LEAST_VARIANCE, Normal
 from dpm_jax.levels import Grid
-from dpm_jax.reverse import Base, Form, under_prior
+from dpm_jax.reverse import Base, Guess, under_prior
 from dpm_jax.schedule import Coefficients
 
 WIDE = 0.5
@@ -65,12 +67,45 @@ def restrict(grid: Grid, normal: Normal) -> Restricted:
     )
 
 
-def bridge(grid: Grid, base: Base = under_prior) -> Form:
+class OnGrid(NamedTuple):
+    """A normal, and what its restriction to the grid makes of it."""
+
+    normal: Normal
+    restricted: Restricted
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
     """``reverse.bridge`` with its belief restricted to the grid, shifted from another ``base``."""
 
-    def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
-        belief = kernel.shift(base(kernel, xt, c), readout)
-        _, mean, variance = restrict(grid, belief)
+    grid: Grid
+    base: Base = under_prior
+
+    def __call__(
+        self, kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients
+    ) -> Distribution:
+        """p(x_{t-1} | x_t)."""
+        _, mean, variance = self._believed(kernel, readout, xt, c).restricted
         return kernel.bridge(Normal(mean, variance), xt, c.beta, c.log_alpha_bar_prev)
 
-    return form
+    def guess(self, kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Guess:
+        """The belief on the grid, of which a normal of its mean and variance would say too much."""
+        return Guess(self, self._believed(kernel, readout, xt, c))
+
+    def _believed(self, kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> OnGrid:
+        normal = kernel.shift(self.base(kernel, xt, c), readout)
+        return OnGrid(normal, restrict(self.grid, normal))
+
+    def log_prob(self, dist: OnGrid, x: Event) -> Scalar:
+        """Log of the mass at the levels of x."""
+        log_mass = dist.restricted.log_mass - jnp.log(self.grid.width)
+        return gaussian.log_prob(dist.normal, x) - jnp.sum(log_mass)
+
+    def overlap(self, dist: OnGrid, other: Normal) -> Event:
+        """Log ∫ dist · other for a normal of the same mean and variance."""
+        _, mean, variance = dist.restricted
+        return gaussian.overlap(Normal(mean, variance), other)
+
+    def mean(self, dist: OnGrid) -> Event:
+        """E x_0."""
+        return dist.restricted.mean

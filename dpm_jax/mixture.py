@@ -6,18 +6,20 @@ logarithms of the components' weights; the components are fixed, from a histogra
 """
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import logsumexp
 
 from dpm_jax.array_types import Array, Event, Float, ReadOut, Scalar
 from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.kernels.gaussian import LEAST_VARIANCE, Normal
 from dpm_jax.lattice import restrict
 from dpm_jax.levels import Grid
-from dpm_jax.reverse import Form
+from dpm_jax.reverse import Guess
 from dpm_jax.schedule import Coefficients
 
 FREQUENT = 0.004
@@ -25,6 +27,9 @@ FREQUENT = 0.004
 
 NOTHING = 1e-12
 """Added to each normal: where none is left, any will do, and the gradient is finite."""
+
+NOWHERE = -50.0
+"""Log of the mass of a level that is none of the mixture's: a look ahead rules nothing out."""
 
 LEAST_LOG_MASS = -15.0
 """Of normals on the grid: less is left only of what lies many standard deviations beyond it."""
@@ -111,6 +116,34 @@ def shares(
     return share, (share * joint.mean).sum(-1)
 
 
+class _Belief(NamedTuple):
+    """A belief's parts: atoms, and the one normal that stands for all normals, on the grid."""
+
+    joint: _Joint
+    highest: Event  # of the joint's log weights
+    atoms: Array  # weights over exp(highest) [*event, atoms]
+    total: Event  # of the normals, likewise
+    normal: Normal
+
+
+def _belief(
+    grid: Grid, parts: Components, readout: ReadOut, xt: Event, log_alpha_bar: Scalar
+) -> _Belief:
+    number = len(parts.atoms)
+    log_weights = jnp.log(_beside(xt, parts.weights)) + readout
+    joint = _joint(grid, parts, log_weights, xt, log_alpha_bar)
+    highest = jax.lax.stop_gradient(joint.log_weight.max(-1))
+    weight = jnp.exp(joint.log_weight - highest[..., None])
+    normals = weight[..., number:] + NOTHING
+    own, total = joint.mean[..., number:], normals.sum(-1)
+    middle = (normals * own).sum(-1) / total
+    across = joint.variance[..., number:] + (own - middle[..., None]) ** 2
+    spread = (normals * across).sum(-1) / total
+    log_mass, middle, spread = restrict(grid, Normal(middle, jnp.maximum(spread, LEAST_VARIANCE)))
+    total = total * jnp.exp(jnp.maximum(log_mass, LEAST_LOG_MASS))
+    return _Belief(joint, highest, weight[..., :number], total, Normal(middle, spread))
+
+
 def belief(
     grid: Grid, parts: Components, readout: ReadOut, xt: Event, log_alpha_bar: Scalar
 ) -> Normal:
@@ -119,32 +152,75 @@ def belief(
     The normals are many levels wide: so what remains of them at a noise of about a level is one
     normal around x_t/√ᾱ_t, and this one is restricted to the grid.
     """
-    number = len(parts.atoms)
-    log_weights = jnp.log(_beside(xt, parts.weights)) + readout
-    log_weight, mean, variance = _joint(grid, parts, log_weights, xt, log_alpha_bar)
-    highest = jax.lax.stop_gradient(log_weight.max(-1))
-    weight = jnp.exp(log_weight - highest[..., None])
-    normals = weight[..., number:] + NOTHING
-    own, total = mean[..., number:], normals.sum(-1)
-    middle = (normals * own).sum(-1) / total
-    spread = (normals * (variance[..., number:] + (own - middle[..., None]) ** 2)).sum(-1) / total
-    log_mass, middle, spread = restrict(grid, Normal(middle, jnp.maximum(spread, LEAST_VARIANCE)))
-    total = total * jnp.exp(jnp.maximum(log_mass, LEAST_LOG_MASS))
-    atoms, levels = weight[..., :number], mean[..., :number]
+    joint, _, atoms, total, (middle, spread) = _belief(grid, parts, readout, xt, log_alpha_bar)
+    levels = joint.mean[..., : len(parts.atoms)]
     share = 1 / (atoms.sum(-1) + total)
     x0 = ((atoms * levels).sum(-1) + total * middle) * share
     across = (atoms * (levels - x0[..., None]) ** 2).sum(-1) + total * (middle - x0) ** 2
     return Normal(x0, jnp.maximum((across + total * spread) * share, LEAST_VARIANCE))
 
 
-def bridge(grid: Grid, parts: Components) -> Form:
+class Mixed(NamedTuple):
+    """Mixtures over the levels of a grid.
+
+    Attributes:
+        log_weight: of atoms and normals [*event, m], which add up to 1 over the levels.
+        mean: of x_0 in each [*event, m].
+        variance: of x_0 in each, 0 of atoms [*event, m].
+        whole: E x_0 [*event].
+    """
+
+    log_weight: Array
+    mean: Array
+    variance: Array
+    whole: Event
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
     """∫ belief(x_0) q(x_{t-1} | x_t, x_0) dx_0 for a normal of the mixture's mean and variance."""
 
-    def form(kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Distribution:
-        guess = belief(grid, parts, readout, xt, c.log_alpha_bar)
-        return kernel.bridge(guess, xt, c.beta, c.log_alpha_bar_prev)
+    grid: Grid
+    parts: Components
 
-    return form
+    def __call__(
+        self, kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients
+    ) -> Distribution:
+        """p(x_{t-1} | x_t)."""
+        normal = belief(self.grid, self.parts, readout, xt, c.log_alpha_bar)
+        return kernel.bridge(normal, xt, c.beta, c.log_alpha_bar_prev)
+
+    def guess(self, kernel: Kernel, readout: ReadOut, xt: Event, c: Coefficients) -> Guess:
+        """The mixture itself: of two levels between which it wavers, no normal is a likeness."""
+        known = _belief(self.grid, self.parts, readout, xt, c.log_alpha_bar)
+        joint, highest, atoms, total, (middle, _) = known
+        whole = atoms.sum(-1) + total
+        number = len(self.parts.atoms)
+        mean = (atoms * joint.mean[..., :number]).sum(-1) + total * middle
+        log_weight = joint.log_weight - (highest + jnp.log(whole))[..., None]
+        variance = jnp.broadcast_to(joint.variance, log_weight.shape)
+        return Guess(self, Mixed(log_weight, joint.mean, variance, mean / whole))
+
+    def log_prob(self, dist: Mixed, x: Event) -> Scalar:
+        """Log of the mass at the levels of x, of none less than ``NOWHERE``."""
+        number, width = len(self.parts.atoms), self.grid.width
+        away = x[..., None] - dist.mean
+        atoms = jnp.where(jnp.abs(away[..., :number]) < width / 2, 0.0, 2 * NOWHERE)
+        spread = jnp.maximum(dist.variance[..., number:], LEAST_VARIANCE)
+        normals = -0.5 * (jnp.log(2 * jnp.pi * spread) + away[..., number:] ** 2 / spread)
+        each = dist.log_weight + jnp.concatenate([atoms, normals + math.log(width)], -1)
+        return jnp.sum(jnp.maximum(logsumexp(each, axis=-1), NOWHERE))
+
+    def overlap(self, dist: Mixed, other: Normal) -> Event:
+        """Log ∫ dist · other: part by part."""
+        width = jnp.broadcast_to(other.variance, other.mean.shape)
+        spread = dist.variance + width[..., None]
+        away = (dist.mean - other.mean[..., None]) ** 2 / spread
+        return logsumexp(dist.log_weight - 0.5 * (jnp.log(2 * jnp.pi * spread) + away), axis=-1)
+
+    def mean(self, dist: Mixed) -> Event:
+        """E x_0."""
+        return dist.whole
 
 
 def check(parts: Components, levels: int) -> None:

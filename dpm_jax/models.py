@@ -174,7 +174,7 @@ def gaussian_neighbourhood(
     module = Neighbourhood(size, look, side, tuple(dense), dense_maps, tuple(upper), bumps)
     network = as_network(module, event_shape, log_snr)
     ending = last_step or LAST_STEPS["levels"](grid)
-    form = mixture.bridge(grid, parts)
+    form = mixture.Bridge(grid, parts)
     return Model(gaussian.KERNEL, schedule, network, form, event_shape, ending)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Scalar, Step, Time
 from dpm_jax.kernels.base import Distribution, Family, Kernel
-from dpm_jax.reverse import Form
+from dpm_jax.reverse import Form, Guess, direct, paper
 from dpm_jax.schedule import Coefficients, Schedule, ScheduleFamily, at
 
 Params = dict[str, Any]
@@ -127,6 +127,20 @@ class Process:
         """p(x_{t-1} | x_t), t = 2..T."""
         return self.step(self.params, xt, t, c)
 
+    def guess(self, xt: Event, t: Step, c: Coefficients) -> Guess | None:
+        """The belief about x_0 that p(x_{t-1} | x_t) follows from; None where there is none."""
+        return guess_of(self.step, self.kernel, self.params, xt, t, c)
+
+
+def guess_of(
+    step: ReverseStep, kernel: Kernel, params: Any, xt: Event, t: Step, c: Coefficients
+) -> Guess | None:
+    """``Process.guess`` of a step; by default, the step that leaves out all others."""
+    own: Callable[..., Guess | None] | None = getattr(step, "guess", None)
+    if own is not None:
+        return own(kernel, params, xt, t, c)
+    return Guess(kernel, step(params, xt, t, c.to_data))
+
 
 def index(t: Step, c: Coefficients) -> Step:
     """The number of the step: the clock of a network that has read-outs for each t, or bumps."""
@@ -185,8 +199,22 @@ class _NetworkStep:
     network: Network
 
     def __call__(self, params: Any, xt: Event, t: Step, c: Coefficients) -> Distribution:
-        readout = self.network.apply(params, xt, self.network.clock(t, c))
-        return self.form(self.kernel, readout, xt, c)
+        return self.form(self.kernel, self._readout(params, xt, t, c), xt, c)
+
+    def guess(
+        self, kernel: Kernel, params: Any, xt: Event, t: Step, c: Coefficients
+    ) -> Guess | None:
+        """What the form makes of the read-out as a belief about x_0, where it makes one."""
+        if self.form in (paper, direct):
+            return None
+        readout = self._readout(params, xt, t, c)
+        own: Callable[..., Guess] | None = getattr(self.form, "guess", None)
+        if own is not None:
+            return own(kernel, readout, xt, c)
+        return Guess(kernel, self.form(kernel, readout, xt, c.to_data))
+
+    def _readout(self, params: Any, xt: Event, t: Step, c: Coefficients) -> ReadOut:
+        return self.network.apply(params, xt, self.network.clock(t, c))
 
 
 def init(model: Model, key: PRNGKey) -> Params:

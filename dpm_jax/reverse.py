@@ -9,12 +9,13 @@ x̂_0 in one of three ways, and take one of three variances (``ddpm``).
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.scipy.special import logit
 
 from dpm_jax.array_types import Event, ReadOut
-from dpm_jax.kernels.base import Distribution, Kernel
+from dpm_jax.kernels.base import Believing, Distribution, Kernel
 from dpm_jax.kernels.gaussian import LEAST_VARIANCE, MOST_GROWTH, Normal, sigmoid_variance
 from dpm_jax.schedule import Coefficients
 
@@ -24,6 +25,13 @@ Form = Callable[[Kernel, ReadOut, Event, Coefficients], Distribution]
 
 Base = Callable[[Kernel, Event, Coefficients], Distribution]
 """``base(kernel, xt, coefficients)`` is a belief about x_0, for a read-out to shift."""
+
+
+class Guess(NamedTuple):
+    """A belief about x_0, ``dist``, and how it is read."""
+
+    family: Believing
+    dist: Any
 
 
 def under_prior(kernel: Kernel, xt: Event, c: Coefficients) -> Distribution:

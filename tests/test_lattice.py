@@ -93,5 +93,5 @@ def test_the_bridge_that_knows_the_grid_gains_the_bits_within_a_level(float64):
         x = jnp.tile(jnp.asarray(AT), 200)[:, None]
         return np.asarray(jax.vmap(of_one)(x, jax.random.split(jax.random.key(0), len(x))))
 
-    gain = bound(lattice.bridge(GRID)) - bound(bridge)
+    gain = bound(lattice.Bridge(GRID)) - bound(bridge)
     assert gain.mean() > 5 * gain.std() / len(gain) ** 0.5

@@ -99,7 +99,7 @@ def test_a_pixel_that_is_drawn_from_the_mixture_costs_its_entropy(float64):
     beta = -np.expm1(np.diff(np.log(alpha_bar), prepend=0.0))
 
     def step(params, xt, t, c):
-        form = mixture.bridge(GRID, PARTS)
+        form = mixture.Bridge(GRID, PARTS)
         return form(gaussian.KERNEL, jnp.broadcast_to(readout, (*xt.shape, 5)), xt, c)
 
     ending = levels.LAST_STEPS["levels"](GRID)

@@ -13,19 +13,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpm_jax.array_types import Event, PRNGKey, ReadOut, Scalar
+from dpm_jax.array_types import Array, Event, PRNGKey, ReadOut, Scalar
 
 Distribution = Any
 """A pytree of arrays: ``gaussian.Normal`` or ``binomial.Bernoulli``."""
 
 
 @runtime_checkable
-class Family(Protocol):
-    """What drawing and weighing need to know of a family of distributions; a ``Kernel`` is one."""
+class Believing(Protocol):
+    """What a look ahead asks of beliefs about x_0 of one family."""
 
     @property
     def log_prob(self) -> Callable[[Distribution, Event], Scalar]:
         """``log_prob(dist, x)``, nats."""
+
+    @property
+    def overlap(self) -> Callable[[Distribution, Distribution], Event]:
+        """``overlap(dist, other)`` is log ∫ dist · other, ``other`` of the kernel's."""
+
+    @property
+    def mean(self) -> Callable[[Distribution], Event]:
+        """``mean(dist)`` of every component."""
+
+
+@runtime_checkable
+class Family(Believing, Protocol):
+    """What drawing and weighing need to know of a family of distributions; a ``Kernel`` is one."""
 
     @property
     def transport(self) -> Callable[[Distribution, Event], Event]:
@@ -38,14 +51,6 @@ class Family(Protocol):
     @property
     def tilt(self) -> Callable[[Distribution, Callable[[Event], Scalar]], Distribution]:
         """``tilt(dist, log_r)`` is close to dist · r."""
-
-    @property
-    def overlap(self) -> Callable[[Distribution, Distribution], Event]:
-        """``overlap(dist, other)`` is log ∫ dist · other, ``other`` of the kernel's."""
-
-    @property
-    def mean(self) -> Callable[[Distribution], Event]:
-        """``mean(dist)`` of every component."""
 
 
 class Kernel(NamedTuple):
@@ -112,8 +117,12 @@ class Kernel(NamedTuple):
     check: Callable[[np.ndarray], None]
 
 
-def log_prob_of_each(family: Family, dist: Distribution, x: Event) -> Event:
+def log_prob_of_each(family: Believing, dist: Distribution, x: Event) -> Event:
     """``family.log_prob`` of every component of an event by itself, nats."""
-    components = jax.tree.map(lambda a: jnp.broadcast_to(a, x.shape).ravel(), (dist, x))
-    each: Event = jax.vmap(family.log_prob)(*components)
+
+    def listed(a: Array) -> Array:
+        more = a.shape[x.ndim :]  # a component may have a mixture of its own
+        return jnp.broadcast_to(a, x.shape + more).reshape(x.size, *more)
+
+    each: Event = jax.vmap(family.log_prob)(*jax.tree.map(listed, (dist, x)))
     return each.reshape(x.shape)

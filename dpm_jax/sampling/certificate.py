@@ -24,9 +24,9 @@ from dpm_jax.devices import fold_in_each, in_chunks
 from dpm_jax.process import Process
 from dpm_jax.sampling import gibbs
 from dpm_jax.sampling.draw import CHUNK
-from dpm_jax.sampling.knowledge import Observation
 from dpm_jax.sampling.methods import METHODS, Run, Sizes
 from dpm_jax.sampling.particles import filtered
+from dpm_jax.sampling.protocol import Observation
 from dpm_jax.schedule import at
 
 Observe = Callable[[np.ndarray, np.random.Generator], Observation]

@@ -20,10 +20,35 @@ from dpm_jax.array_types import Array, Event, Float, PRNGKey, Scalar, Step
 from dpm_jax.devices import in_chunks
 from dpm_jax.kernels import gaussian
 from dpm_jax.kernels.base import Distribution, log_prob_of_each
+from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
+from dpm_jax.reverse import direct, paper
 from dpm_jax.sampling.draw import CHUNK
+from dpm_jax.sampling.knowledge import Product
 from dpm_jax.sampling.perturb import Perturbation, started
+from dpm_jax.sampling.protocol import Observation
 from dpm_jax.schedule import Coefficients, Schedule, at
+
+
+def why_not(process: Process, observation: Observation) -> str | None:
+    """What keeps an observation from being a state of the chain; None where nothing does."""
+    if getattr(process.step, "form", None) in (paper, direct):
+        return "the reverse step is of a form without a belief about x_0"
+    if not (isinstance(observation, Product) and isinstance(observation.r, Normal)):
+        return "only what noisy makes can be a state of the chain"
+    variance = np.asarray(observation.r.variance)
+    if not np.asarray(observation.seen).all() or variance.min() != variance.max():
+        return "all components must be seen under the same noise"
+    try:
+        until(process, std_of(observation))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def std_of(observation: Product) -> float:
+    """Standard deviation of the noise that all components are seen under."""
+    return float(np.sqrt(np.asarray(observation.r.variance, np.float64).flat[0]))
 
 
 def until(process: Process, std: float) -> Process:

@@ -19,17 +19,24 @@ import jax.numpy as jnp
 from dpm_jax.array_types import Array, Bool, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.kernels.base import Family, log_prob_of_each
 from dpm_jax.process import Process
-from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.particles import Ahead, Lineage, Slot, filtered, line, replayed
+from dpm_jax.sampling.knowledge import one_path
+from dpm_jax.sampling.particles import Lineage, Slot, filtered, line, replayed
+from dpm_jax.sampling.protocol import Observation
+from dpm_jax.sampling.twist import Ahead
 
 Path = Float[Array, "states *event"]
 """x_0..x_T."""
 
 
-def held(path: Path, is_held: Bool[Array, ""] | bool = True) -> Lineage:
+def held(
+    path: Path,
+    is_held: Bool[Array, ""] | bool = True,
+    along: Bool[Array, "*event"] | None = None,
+) -> Lineage:
     """Particle 0 is the path; multinomial for all others, which the proof asks for.
 
     Where it is not held, all particles are free: so a first path is found by the same program.
+    All particles are held to the path in the components ``along``.
     """
 
     def parents(
@@ -49,9 +56,10 @@ def held(path: Path, is_held: Bool[Array, ""] | bool = True) -> Lineage:
         return jnp.concatenate([own[None], others])
 
     def place(slot: Slot, x: Array, t: Step) -> Array:
-        return jnp.where((slot == 0) & is_held, path[t], x)
+        own = slot == 0 if along is None else (slot == 0) | along
+        return jnp.where(own & is_held, path[t], x)
 
-    return Lineage(parents, place)
+    return Lineage(parents, place, along)
 
 
 class Chain(NamedTuple):
@@ -73,11 +81,17 @@ def chain(
     *,
     apart: bool = False,
 ) -> Chain:
-    """``sweeps`` sweeps, after a first one in which no path is held; ``apart`` as ``filtered``."""
+    """``sweeps`` sweeps, after a first one in which no path is held; ``apart`` as ``filtered``.
+
+    Known components have a path of their own where ``one_path`` is open: every other sweep leaves
+    it as it is, and moves only the others.
+    """
+    own_path = one_path(process, observation)
 
     def sweep(path: Path, number: Array) -> tuple[Path, Chain]:
         run_key, end_key = jax.random.split(jax.random.fold_in(key, number))
-        lineage = held(path, number > 0)
+        alternate = observation.observed(process.event_shape) & (number % 2 == 0)
+        lineage = held(path, number > 0, alternate if own_path else None)
         found = filtered(
             process, observation, run_key, particles, lineage=lineage, trace=True, apart=apart
         )

@@ -9,17 +9,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Array, Bool, Event, Scalar
-from dpm_jax.kernels.base import Distribution, Family, Kernel, log_prob_of_each
-from dpm_jax.process import Process
+from dpm_jax.kernels.base import Believing, Distribution, Family, Kernel, log_prob_of_each
+from dpm_jax.process import FIXED, Process
 from dpm_jax.sampling import perturb
 from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.protocol import Observation
 from dpm_jax.schedule import Coefficients
 
 Values = np.ndarray | Array
@@ -28,39 +29,6 @@ LEAST = -1e4
 """Nats of the least that r is taken for at a mean: a look ahead must leave nothing out."""
 
 _value = partial(jax.tree_util.register_dataclass, meta_fields=())
-
-
-@runtime_checkable
-class Observation(Protocol):
-    """What a posterior needs to know of r."""
-
-    def observed(self, shape: tuple[int, ...]) -> Bool[Array, "*event"]:
-        """Components whose own belief r multiplies, one by one; of others r is no product."""
-
-    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
-        """Log ∫ belief(x_0) r(x_0) dx_0, nats: exact, or a guess by how much x_t says of x_0."""
-
-    def step(
-        self,
-        kernel: Kernel,
-        p: Distribution,
-        belief: Distribution | None,
-        xt: Event,
-        c: Coefficients,
-    ) -> Distribution:
-        """p(x_{t-1} | x_t) given r, of the components observed: the bridge from belief · r."""
-
-    def end(self, family: Family, p: Distribution, noise: Event) -> Event:
-        """x_0 drawn from about p(x_0 | x_1) · r."""
-
-    def end_weight(self, kernel: Kernel, family: Family, p: Distribution, x0: Event) -> Scalar:
-        """Log of p(x_0 | x_1) r(x_0), less that of what ``end`` draws from."""
-
-    def check(self, process: Process) -> None:
-        """Refuse a process that it is not of, by a ValueError."""
-
-    def perturbation(self, process: Process) -> Perturbation:
-        """The process multiplied step by step (``sampling.perturb``)."""
 
 
 @partial(_value, data_fields=("r", "seen"))
@@ -75,9 +43,10 @@ class Product:
         """Those that were seen."""
         return jnp.asarray(self.seen)
 
-    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
-        """Exact."""
-        return jnp.sum(jnp.where(self.seen, family.overlap(belief, self.r), 0.0))
+    def evidence(self, family: Believing, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
+        """Exact of one component; of more, widened."""
+        each = jnp.where(self.seen, family.overlap(belief, self.r), 0.0)
+        return jnp.sum(each) * _together(self.seen, log_alpha_bar)
 
     def step(
         self,
@@ -93,6 +62,12 @@ class Product:
             return kernel.product(p, r, jnp.ones(()))
         given = kernel.product(belief, self.r, jnp.ones(()))
         return kernel.bridge(given, xt, c.beta, c.log_alpha_bar_prev)
+
+    def before_the_end(self, process: Process) -> Observation:
+        """As seen through ``_undone``."""
+        if process.last_step is not FIXED:
+            return self
+        return Product(process.kernel.evidence(self.r, _undone(process)), self.seen)
 
     def end(self, family: Family, p: Distribution, noise: Event) -> Event:
         """By ``Family.product``."""
@@ -132,10 +107,10 @@ class Known:
         """Those that are known."""
         return jnp.asarray(self.mask)
 
-    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
-        """The belief's density, or probability, at the known components."""
+    def evidence(self, family: Believing, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
+        """The belief's density, or probability, at the known components; of several, widened."""
         each = log_prob_of_each(family, belief, jnp.asarray(self.value))
-        return jnp.sum(jnp.where(self.mask, each, 0.0))
+        return jnp.sum(jnp.where(self.mask, each, 0.0)) * _together(self.mask, log_alpha_bar)
 
     def step(
         self,
@@ -147,6 +122,13 @@ class Known:
     ) -> Distribution:
         """q(x_{t-1} | x_t, x_0 = value), whatever the belief."""
         return kernel.posterior(jnp.asarray(self.value), xt, c.beta, c.log_alpha_bar_prev)
+
+    def before_the_end(self, process: Process) -> Observation:
+        """As seen through ``_undone``: a bit that no belief has may still be made at the end."""
+        if process.last_step is not FIXED:
+            return self
+        certain = process.kernel.marginal(jnp.asarray(self.value), jnp.zeros(()))
+        return Product(process.kernel.evidence(certain, _undone(process)), self.mask)
 
     def end(self, family: Family, p: Distribution, noise: Event) -> Event:
         """The value itself, beside p's other components."""
@@ -180,7 +162,7 @@ class Likelihood:
         """None: a slope is all that is known of r."""
         return jnp.zeros(shape, bool)
 
-    def evidence(self, family: Family, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
+    def evidence(self, family: Believing, belief: Distribution, log_alpha_bar: Scalar) -> Scalar:
         """Log r at the belief's mean, times ᾱ_t: r is wider, the less x_t says of x_0.
 
         r itself would be too narrow there, and then weights have no variance. At t = 0 it is r.
@@ -197,6 +179,10 @@ class Likelihood:
     ) -> Distribution:
         """Without change: no component is observed."""
         return p
+
+    def before_the_end(self, process: Process) -> Observation:
+        """Itself."""
+        return self
 
     def end(self, family: Family, p: Distribution, noise: Event) -> Event:
         """By ``Family.tilt``."""
@@ -223,9 +209,34 @@ class Likelihood:
         return perturb.smooth(process, self.of)
 
 
+def one_path(process: Process, observation: Observation) -> bool:
+    """Whether known components walk from x_T to the value by themselves, whatever the others do.
+
+    Not where a fixed last step may make them of others (``Known.before_the_end``).
+    """
+    return isinstance(observation, Known) and process.last_step is not FIXED
+
+
 def merged(mask: Values, one: Distribution, other: Distribution) -> Distribution:
     """``one`` where the mask is true, and ``other`` elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(mask, a, b), one, other)
+
+
+def _together(seen: Values, log_alpha_bar: Scalar) -> Scalar:
+    """The power of a product over n components: ᾱ_t^(1 - 1/n).
+
+    Given x_t components go together, and their beliefs are no n pieces of news: a product of all
+    would be too narrow. It is exact for n = 1, and at t = 0.
+    """
+    return jnp.exp(log_alpha_bar * (1 - 1 / jnp.maximum(jnp.sum(seen), 1)))
+
+
+def _undone(process: Process) -> Scalar:
+    """Log ᾱ of what stands between a belief and the model's x_0: to x_1, and the fixed last step.
+
+    A belief is about the data; the fixed last step adds once more the noise that x_1 has.
+    """
+    return 2 * process.schedule.log_alpha_bar[0]
 
 
 def _check_shape(process: Process, shape: tuple[int, ...]) -> None:

@@ -14,14 +14,13 @@ import numpy as np
 
 from dpm_jax.array_types import Array, Float, PRNGKey
 from dpm_jax.devices import data_mesh, fold_in_each, in_chunks, split_batch
-from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import Process
-from dpm_jax.reverse import direct, paper
 from dpm_jax.sampling import enter, gibbs, trajectory
 from dpm_jax.sampling.estimates import Posterior
-from dpm_jax.sampling.knowledge import Known, Observation, Product
-from dpm_jax.sampling.particles import filtered
+from dpm_jax.sampling.knowledge import Known, Product, one_path
+from dpm_jax.sampling.particles import FREE, Lineage, along, filtered
 from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.protocol import Observation
 
 BURN = 4
 """One in so many sweeps of ``gibbs`` leads from the first path to the posterior, and is dropped."""
@@ -81,26 +80,6 @@ class Method(NamedTuple):
     told: Callable[[Process, Observation, PRNGKey, Found], Posterior]
 
 
-def why_not_entered(process: Process, observation: Observation) -> str | None:
-    """What keeps an observation from being a state of the chain; None where nothing does."""
-    if getattr(process.step, "form", None) in (paper, direct):
-        return "the reverse step is of a form without a belief about x_0"
-    if not (isinstance(observation, Product) and isinstance(observation.r, Normal)):
-        return "only what noisy makes can be a state of the chain"
-    variance = np.asarray(observation.r.variance)
-    if not np.asarray(observation.seen).all() or variance.min() != variance.max():
-        return "all components must be seen under the same noise"
-    try:
-        enter.until(process, _std(observation))
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _std(observation: Product) -> float:
-    return float(np.sqrt(np.asarray(observation.r.variance, np.float64).flat[0]))
-
-
 @partial(jax.jit, static_argnames=("run", "sizes"))
 def runs_of(
     process: Process,
@@ -128,9 +107,32 @@ def _of_runs(
     return Posterior(x, found.log_weight.ravel(), len(found.x), ess, name)
 
 
-def _smc(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
-    found = filtered(process, observation, key, sizes.particles, apart=sizes.apart)
+def _smc(
+    lineage: Callable[[Process, Observation], Lineage],
+    process: Process,
+    observation: Observation,
+    key: PRNGKey,
+    sizes: Sizes,
+) -> Run:
+    of_path = lineage(process, observation)
+    found = filtered(process, observation, key, sizes.particles, lineage=of_path, apart=sizes.apart)
     return Run(found.x, found.log_weight, found.effective)
+
+
+def _one_path(process: Process, observation: Observation) -> Process:
+    if not one_path(process, observation):
+        raise ValueError(
+            "method path is for components that are known, where the last step is not fixed"
+        )
+    return process
+
+
+def _of_paths(process: Process, observation: Observation, key: PRNGKey, found: Found) -> Posterior:
+    told = _of_runs("path", process, observation, key, found)
+    # Where the steps are those of q, what is known does not depend on its path: all count the same.
+    total = np.logaddexp.reduce(found.log_weight, axis=1, keepdims=True)
+    log_weight = found.log_weight - np.maximum(total, LEAST_LOG)
+    return told._replace(log_weight=log_weight.ravel(), evidence=told.log_evidence)
 
 
 def _gibbs(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
@@ -190,11 +192,11 @@ def _approximate(
 
 
 def _until(process: Process, observation: Observation) -> Process:
-    reason = why_not_entered(process, observation)
+    reason = enter.why_not(process, observation)
     if reason:
         raise ValueError(f"method enter is not open to this observation: {reason}")
     assert isinstance(observation, Product)
-    return enter.until(process, _std(observation))
+    return enter.until(process, enter.std_of(observation))
 
 
 def _entered(process: Process, observation: Observation, key: PRNGKey, sizes: Sizes) -> Run:
@@ -208,7 +210,7 @@ def _of_entered(
 ) -> Posterior:
     assert isinstance(observation, Product)
     draws = _of_draws(process, observation, key, found)
-    rest = enter.rest(process, _std(observation))
+    rest = enter.rest(process, enter.std_of(observation))
     parts = in_chunks(
         partial(_path_log_weights, process, rest, jnp.asarray(observation.r.mean), key),
         np.arange(len(draws.x)),
@@ -233,8 +235,9 @@ AT_ONCE = 64
 
 METHODS = {
     "enter": Method(_until, _entered, _of_entered),
-    "smc": Method(_as_it_is, _smc, partial(_of_runs, "smc")),
+    "smc": Method(_as_it_is, partial(_smc, lambda *given: FREE), partial(_of_runs, "smc")),
     "gibbs": Method(_as_it_is, _gibbs, _of_chains),
+    "path": Method(_one_path, partial(_smc, along), _of_paths),
     "weights": Method(_as_it_is, _multiplied, _of_draws),
     "replace": Method(_only_known, _replaced, _approximate),
 }

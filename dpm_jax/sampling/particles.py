@@ -24,30 +24,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dpm_jax.array_types import Array, Event, Float, Int, PRNGKey, Scalar, Step
+from dpm_jax.array_types import Array, Bool, Event, Float, Int, PRNGKey, Scalar, Step
 from dpm_jax.devices import data_mesh, split_batch
 from dpm_jax.kernels.base import Distribution, Family, log_prob_of_each
 from dpm_jax.process import Process
-from dpm_jax.reverse import direct, paper
-from dpm_jax.sampling.knowledge import Observation, merged
 from dpm_jax.sampling.log_weights import alive, effective_size, log_mean
-from dpm_jax.schedule import at
+from dpm_jax.sampling.protocol import Observation
+from dpm_jax.sampling.twist import Ahead, look, look_at_end
 
 Slot = Int[Array, ""]  # a particle's number, 0..N-1
-
-
-class Ahead(NamedTuple):
-    """What lies ahead of a particle at x_t.
-
-    Attributes:
-        log_twist: log ψ_t(x_t), nats.
-        p: p(x_{t-1} | x_t).
-        g: what x_{t-1} is drawn from; at t = 1, p itself.
-    """
-
-    log_twist: Scalar
-    p: Distribution
-    g: Distribution
 
 
 class Lineage(NamedTuple):
@@ -57,10 +42,13 @@ class Lineage(NamedTuple):
         parents: ``parents(key, log_weight, family, ahead, t)`` are N particles at t drawn by
             their weights.
         place: ``place(slot, x, t)`` is the particle's x_t, where x is what was drawn for it.
+        along: components whose noise is the same for all particles, that of the first. Each
+            particle has its own law all the same, and estimates of Z stay without bias.
     """
 
     parents: Callable[[PRNGKey, Float[Array, " N"], Family, Ahead, Step], Int[Array, " N"]]
     place: Callable[[Slot, Event, Step], Event]
+    along: Bool[Array, "*event"] | None = None
 
 
 class Filtered(NamedTuple):
@@ -93,6 +81,14 @@ def free(weight_key: PRNGKey, log_weight: Float[Array, " N"], *of_no_use: object
 
 FREE = Lineage(free, lambda slot, x, t: x)
 """No particle is held fixed."""
+
+
+def along(process: Process, observation: Observation) -> Lineage:
+    """All particles on one path of the components observed, where these are known.
+
+    They are then weighed by what they make of it, and not by its own noise, which is far more.
+    """
+    return FREE._replace(along=observation.observed(process.event_shape))
 
 
 def filtered(
@@ -137,11 +133,11 @@ def filtered(
         return ahead, log_weight - ahead.log_twist, log_z, (effective, parents)
 
     def body(carry: tuple[Array, Array, Array], t: Step) -> tuple[Any, Any]:
-        look = partial(_look, process, observation, t=t)
-        ahead, log_weight, log_z, seen = arrive(carry, t, look, process.kernel)
+        look_on = partial(look, process, observation, t=t)
+        ahead, log_weight, log_z, seen = arrive(carry, t, look_on, process.kernel)
 
         def move(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
-            x = lineage.place(slot, _drawn(process, ahead.g, key, t - 1, slot), t - 1)
+            x = lineage.place(slot, _drawn(process, ahead.g, key, t - 1, slot, lineage), t - 1)
             log_prob = partial(log_prob_of_each, process.kernel, x=x)
             return x, jnp.sum(log_prob(ahead.p) - log_prob(ahead.g))
 
@@ -152,17 +148,17 @@ def filtered(
     def start(slot: Slot) -> Event:
         prior = process.kernel.prior(process.event_shape)
         top = jnp.asarray(steps)
-        return lineage.place(slot, _drawn(process, prior, key, top, slot), top)
+        return lineage.place(slot, _drawn(process, prior, key, top, slot, lineage), top)
 
     first = jax.vmap(start)(slots), jnp.zeros(particles), jnp.zeros(())
     carry, seen = jax.lax.scan(body, first, jnp.arange(steps, 1, -1))
     one, family = jnp.asarray(1), process.last_step.family(process)
-    look = partial(_look_at_end, process, observation)
-    ahead, log_weight, log_z, seen_last = arrive(carry, one, look, family)
+    last = partial(look_at_end, process, observation)
+    ahead, log_weight, log_z, seen_last = arrive(carry, one, last, family)
 
     def end(slot: Slot, ahead: Ahead) -> tuple[Event, Scalar]:
         zero = jnp.asarray(0)
-        noise = _noise(process, key, zero, slot)
+        noise = _noise(process, key, zero, slot, lineage)
         x = lineage.place(slot, observation.end(family, ahead.p, noise), zero)
         return x, observation.end_weight(process.kernel, family, ahead.p, x)
 
@@ -187,16 +183,17 @@ def replayed(
     steps, zero = process.schedule.steps, jnp.asarray(0)
 
     def body(x: Event, t: Step) -> tuple[Event, Event]:
-        g = _look(process, observation, x, t).g
-        before = lineage.place(slots[t - 1], _drawn(process, g, key, t - 1, slots[t - 1]), t - 1)
+        g = look(process, observation, x, t).g
+        drawn = _drawn(process, g, key, t - 1, slots[t - 1], lineage)
+        before = lineage.place(slots[t - 1], drawn, t - 1)
         return before, before
 
     top = jnp.asarray(steps)
     prior = process.kernel.prior(process.event_shape)
-    xT = lineage.place(slots[-1], _drawn(process, prior, key, top, slots[-1]), top)
+    xT = lineage.place(slots[-1], _drawn(process, prior, key, top, slots[-1], lineage), top)
     x1, path = jax.lax.scan(body, xT, jnp.arange(steps, 1, -1))
     family, p = process.last_step.family(process), process.last_step.distribution(process, x1)
-    noise = _noise(process, key, zero, slots[0])
+    noise = _noise(process, key, zero, slots[0], lineage)
     x0 = lineage.place(slots[0], observation.end(family, p, noise), zero)
     return jnp.concatenate([xT[None], path, x0[None]])[::-1]
 
@@ -210,36 +207,18 @@ def line(parents: Int[Array, "steps N"], end: Slot) -> Int[Array, " states"]:
     return jnp.concatenate([end[None], jax.lax.scan(back, end, parents)[1]])
 
 
-def _look(process: Process, observation: Observation, x: Event, t: Step) -> Ahead:
-    """Steps t = 2..T."""
-    kernel, c = process.kernel, at(process.schedule, t)
-    believes = getattr(process.step, "form", None) not in (paper, direct)
-
-    def belief(x: Event) -> Distribution:
-        # The step that leaves out all others; where the form has none, what x_t says under π.
-        if believes:
-            return process.reverse(x, t, c.to_data)
-        return kernel.marginal(x, c.log_alpha_bar)
-
-    def log_twist(x: Event) -> Scalar:
-        return observation.evidence(kernel, belief(x), c.log_alpha_bar)
-
-    p = process.reverse(x, t, c)
-    own = observation.step(kernel, p, belief(x) if believes else None, x, c)
-    g = merged(observation.observed(x.shape), own, kernel.lean(p, log_twist, x))
-    return Ahead(log_twist(x), p, g)
+def _drawn(
+    process: Process, g: Distribution, key: PRNGKey, t: Step, slot: Slot, lineage: Lineage
+) -> Event:
+    return process.kernel.transport(g, _noise(process, key, t, slot, lineage))
 
 
-def _look_at_end(process: Process, observation: Observation, x1: Event) -> Ahead:
-    p = process.last_step.distribution(process, x1)
-    family, none = process.last_step.family(process), jnp.zeros(())
-    return Ahead(observation.evidence(family, p, none), p, p)
-
-
-def _drawn(process: Process, g: Distribution, key: PRNGKey, t: Step, slot: Slot) -> Event:
-    return process.kernel.transport(g, _noise(process, key, t, slot))
-
-
-def _noise(process: Process, key: PRNGKey, t: Step, slot: Slot) -> Event:
+def _noise(process: Process, key: PRNGKey, t: Step, slot: Slot, lineage: Lineage) -> Event:
     of_step = jax.random.fold_in(jax.random.fold_in(key, t), 0)
-    return process.kernel.noise(jax.random.fold_in(of_step, slot), process.event_shape)
+
+    def of(slot: Slot) -> Event:
+        return process.kernel.noise(jax.random.fold_in(of_step, slot), process.event_shape)
+
+    if lineage.along is None:
+        return of(slot)
+    return jnp.where(lineage.along, of(jnp.zeros_like(slot)), of(slot))

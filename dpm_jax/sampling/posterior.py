@@ -9,11 +9,12 @@ import numpy as np
 from dpm_jax.array_types import PRNGKey
 from dpm_jax.devices import check_particles, data_mesh, in_chunks
 from dpm_jax.process import Process
+from dpm_jax.sampling import enter
 from dpm_jax.sampling.draw import CHUNK, check_finite, multiplied
 from dpm_jax.sampling.estimates import Posterior, summary
-from dpm_jax.sampling.knowledge import Observation
-from dpm_jax.sampling.methods import METHODS, Found, Sizes, runs_of, why_not_entered
+from dpm_jax.sampling.methods import METHODS, Found, Sizes, runs_of
 from dpm_jax.sampling.perturb import Perturbation
+from dpm_jax.sampling.protocol import Observation
 
 __all__ = ["Posterior", "draw", "posterior", "summary"]
 
@@ -38,6 +39,8 @@ def posterior(
     - "enter": from noisy data straight into the chain (``sampling.enter``); no weights. The
       evidence is the mean weight of forward paths from there.
     - "smc": twisted sequential Monte Carlo (``sampling.particles``), right for many particles.
+    - "path": the same with one noisy path of the known components for all particles of a run, for
+      images (SMCDiff, Trippe et al. 2022): exact as far as the process's steps are those of q.
     - "gibbs": particle Gibbs (``sampling.gibbs``), right for any number of particles after many
       sweeps; its evidence is from 1/Ẑ.
     - "weights": importance weights of multiplied trajectories, never drawn anew.
@@ -69,7 +72,7 @@ def posterior(
         raise ValueError(f"sweeps must be at least 1, got {sweeps}")
     observation.check(process)
     if method == "auto":
-        method = "smc" if why_not_entered(process, observation) else "enter"
+        method = "smc" if enter.why_not(process, observation) else "enter"
     if method not in METHODS:
         raise ValueError(f"method must be auto, {', '.join(METHODS)}, got {method}")
     way = METHODS[method]

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax.array_types import Event, Int, Step
-from dpm_jax.kernels.base import Distribution
-from dpm_jax.process import Process, ReverseStep
+from dpm_jax.kernels.base import Distribution, Kernel
+from dpm_jax.process import Process, ReverseStep, guess_of
+from dpm_jax.reverse import Guess
 from dpm_jax.schedule import Coefficients, Schedule
 
 
@@ -26,6 +27,13 @@ class _Skipping:
     def __call__(self, params: Any, xt: Event, t: Step, c: Coefficients) -> Distribution:
         inner, kept = params
         return self.step(inner, xt, kept[t - 1], c)
+
+    def guess(
+        self, kernel: Kernel, params: Any, xt: Event, t: Step, c: Coefficients
+    ) -> Guess | None:
+        """That of the whole process: what is skipped changes no belief."""
+        inner, kept = params
+        return guess_of(self.step, kernel, inner, xt, kept[t - 1], c)
 
 
 def fewer(process: Process, steps: int) -> Process:

@@ -13,7 +13,7 @@ import dpm_jax
 from dpm_jax import levels
 from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.levels import Grid
-from dpm_jax.sampling.methods import why_not_entered
+from dpm_jax.sampling import enter
 from dpm_jax.sampling.observation import flipped, known, likelihood, noisy
 from dpm_jax.sampling.posterior import posterior
 
@@ -98,10 +98,10 @@ def test_what_cannot_be_leaves_no_particle(method):
 def test_the_exact_way_is_taken_where_there_is_one():
     process = normal_process()
     for s, reason in ((0.5, None), (float(NOISES[40]), None), (99.0, "std must be"), (1e-3, "std")):
-        found = why_not_entered(process, noisy(np.zeros(3), s))
+        found = enter.why_not(process, noisy(np.zeros(3), s))
         assert found is None if reason is None else found.startswith(reason), s
     uneven = noisy(np.zeros(3), np.array([1.0, 1.0, 2.0]))
-    assert "same noise" in why_not_entered(process, uneven)
+    assert "same noise" in enter.why_not(process, uneven)
 
 
 @pytest.mark.parametrize("std", [0.5, float(NOISES[40])])

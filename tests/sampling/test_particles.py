@@ -12,7 +12,7 @@ from dpm_jax.sampling import gibbs, observation
 from dpm_jax.sampling.certificate import sandwich
 from dpm_jax.sampling.estimates import Posterior
 from dpm_jax.sampling.log_weights import alive, effective_size
-from dpm_jax.sampling.particles import filtered, line
+from dpm_jax.sampling.particles import FREE, along, filtered, line
 
 BITS, MASK, F = np.array([1.0, 0.0, 1.0]), np.array([True, False, True]), 0.2
 IN_BITS = {
@@ -35,10 +35,12 @@ def assert_near(found, expected):
     assert (np.abs(mean - expected) < 5 * error + 1e-7).all(), (mean, error, expected)
 
 
-def runs(process, given, particles, count, seed=0):
+def runs(process, given, particles, count, seed=0, lineage=FREE):
     """``count`` independent runs as one posterior."""
     keys = jax.random.split(jax.random.key(seed), count)
-    found = jit(jax.vmap(lambda key: filtered(process, given, key, particles)))(keys)
+    found = jit(jax.vmap(lambda key: filtered(process, given, key, particles, lineage=lineage)))(
+        keys
+    )
     x, log_weight = np.asarray(found.x), np.asarray(found.log_weight)
     draws = Posterior(x.reshape(-1, *process.event_shape), log_weight.ravel(), count)
     return draws, np.asarray(found.effective)
@@ -47,7 +49,7 @@ def runs(process, given, particles, count, seed=0):
 @pytest.mark.parametrize(
     ("name", "drawn_anew"),  # at how many of the states some run is resampled: r may say little
     [
-        ("flipped", 3),
+        ("flipped", 2),
         pytest.param("known", 3, marks=pytest.mark.slow),
         pytest.param("likelihood", 1, marks=pytest.mark.slow),
     ],
@@ -104,6 +106,16 @@ def test_known_normals_are_the_conditional():
     assert_near(draws.mean(np.concatenate([y, (y - centre) ** 2], -1)), [*centre, *variance[0]])
     assert_near(draws.log_evidence, evidence)
     assert draws.log_evidence[1] < 0.02
+
+
+def test_runs_on_one_path_of_what_is_known_are_the_conditional_by_their_weights():
+    process, mean, cov = linear_gaussian()
+    draws, _ = runs(process, KNOWN, 8, 3_000, lineage=along(process, KNOWN))
+    centre, variance, evidence = conditional(KNOWN.value, KNOWN.mask, mean, cov)
+    y = draws.x[:, 1:].astype(np.float64)
+    assert_near(draws.mean(np.concatenate([y, (y - centre) ** 2], -1)), [*centre, *variance[0]])
+    assert_near(draws.log_evidence, evidence)
+    assert draws.log_evidence[1] < 0.03
 
 
 WIDE = np.linalg.inv(np.eye(4) + np.tri(4, k=0) @ np.tri(4, k=0).T / 4) * 1.6

@@ -23,7 +23,7 @@ from dpm_jax.kernels.binomial import Bernoulli
 from dpm_jax.laws import heartbeat
 from dpm_jax.process import Process
 from dpm_jax.sampling import observation, perturb, posterior
-from dpm_jax.sampling.knowledge import Observation
+from dpm_jax.sampling.protocol import Observation
 
 PROFILE_EXAMPLES = 200
 POSTERIOR_DRAWS = 2_000  # of 2,000 steps each

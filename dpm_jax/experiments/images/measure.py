@@ -19,6 +19,7 @@ from dpm_jax.experiments.images import (
     interpolation,
     rates,
     restored,
+    ways,
     yardsticks,
 )
 from dpm_jax.experiments.images import figures as image_figures
@@ -91,6 +92,8 @@ def measure(
         _draw(found, subject, drawn)
     found.draw("schedules", figures.schedules, {"learned": np.asarray(process.schedule.beta)})
     found.extend("inpainting", restored.inpaint, subject, key.inpainting)
+    if config.believes:
+        found.extend("inpainting by particles", ways.halves, subject, key.inpainting)
     found.extend("interpolation", interpolation.between, subject, key.interpolation)
     if config.any_size:
         found.extend("hole", restored.fill_hole, subject, key.hole)

@@ -113,7 +113,7 @@ def _belief(config: ImageConfig, facts: Mapping[str, Any]) -> Belief:
 
     if config.believed == "mixture":
         return beliefs.mixed(_grid(facts), _components(facts))
-    shift = partial(lattice.bridge, _grid(facts)) if _on_levels(facts) else reverse.shifted
+    shift = partial(lattice.Bridge, _grid(facts)) if _on_levels(facts) else reverse.shifted
     if config.believed == "wiener":
         return beliefs.from_second_moments(_surroundings(facts), shift)
     form = reverse.named(config.reverse, config.variance)

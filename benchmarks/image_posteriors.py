@@ -1,0 +1,201 @@
+"""Posteriors of images by every way, side by side: docs/posteriors.md's tables of images.
+
+    python benchmarks/image_posteriors.py RUN_DIR halves --data-dir FOLDER
+
+RUN_DIR is a run of ``dpm mnist``, or of another experiment on images of one size. ``halves``: right
+halves of held-out images given the left ones. ``denoising``: images under noise of standard
+deviation 1. ``certificate``: the gap between the evidence from both sides, and rank histograms, of
+halves of images that the model draws. ``cost``: seconds, and draws that the weights leave, against
+particles and T, beside plain sampling. All in a sub-sequence of the model's steps (--steps), which
+is a model with a bound of its own.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpm_jax import draw, posterior
+from dpm_jax.data.patches import evenly
+from dpm_jax.evaluation import figures as pngs
+from dpm_jax.evaluation.likelihood import estimate
+from dpm_jax.experiments import saved_run
+from dpm_jax.experiments.base import Units
+from dpm_jax.experiments.images import compared, figures
+from dpm_jax.experiments.images.compared import Compared, Sizes
+from dpm_jax.process import Process
+from dpm_jax.sampling import skip
+from dpm_jax.sampling.certificate import ranks, sandwich
+from dpm_jax.sampling.observation import known, noisy
+from dpm_jax.sampling.protocol import Observation
+
+KEY = jax.random.key(0)
+SHOWN = 8  # images in a figure's row
+NOISE = 1.0
+# Draws for each image are particles · runs; of gibbs, three quarters of sweeps · runs.
+HALVES = {
+    "replace": Sizes(32, 1),
+    "path": Sizes(8, 4),
+    "smc": Sizes(8, 4),
+    "gibbs": Sizes(3, 4, 11),
+}
+NOISY = {"enter": Sizes(32, 1), "smc": Sizes(8, 4), "gibbs": Sizes(3, 4, 11)}
+
+
+def table(found: dict[str, Compared], against: str) -> None:
+    """A line for each way, and by how much it is better than ``against``, image by image."""
+    print(f"| way | draws | left | log evidence, nats | MSE | less than {against}'s | covered |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for way, of in found.items():
+        mse, less = estimate(of.squared_error), found[against].squared_error - of.squared_error
+        gain, cover = estimate(less), estimate(of.covered)
+        total, z = estimate(of.total_covered), estimate(of.log_evidence)
+        evidence = f"{z.mean:.0f} ± {z.se:.0f}" if np.isfinite(z.mean) else "none"
+        print(
+            f"| {way} | {of.kept} | {of.effective.mean():.1f} | {evidence} | "
+            f"{mse.mean:.4f} ± {mse.se:.4f} | {gain.mean:+.4f} ± {gain.se:.4f} | "
+            f"{cover.mean:.1%} ± {cover.se:.1%}; of the sum {total.mean:.0%} ± {total.se:.0%} |"
+        )
+
+
+def left_half(shape: tuple[int, ...]) -> np.ndarray:
+    """True in the left half."""
+    mask = np.zeros(shape, bool)
+    mask[:, : shape[1] // 2] = True
+    return mask
+
+
+def halves(
+    process: Process, images: np.ndarray, grey: Callable, out: Path, ways: list[str]
+) -> None:
+    """The right half given the left: a table and a picture."""
+    mask = left_half(process.event_shape)
+    asked = {way: sizes for way, sizes in HALVES.items() if way in ["replace", *ways]}
+    found = compared.compare(
+        process, images, lambda x, rng: known(x, mask), ~mask, asked, KEY, progress=True
+    )
+    table(found, "replace")
+    rows = {"image": images, "given": np.where(mask, images, np.float32(0))}
+    rows |= {way: of.draws[:, 0] for way, of in found.items()}
+    rows |= {f"{way}, mean of {of.draws.shape[1]}": of.draws.mean(1) for way, of in found.items()}
+    rows.pop("replace, mean of 1")  # one run
+    pngs.save(figures.rows({name: grey(x[:SHOWN]) for name, x in rows.items()}), out)
+
+
+def denoising(
+    process: Process, images: np.ndarray, grey: Callable, out: Path, ways: list[str]
+) -> None:
+    """Noise of signal-to-noise 1: a table and a picture."""
+
+    def observe(x: np.ndarray, rng: np.random.Generator) -> Observation:
+        return noisy(x + NOISE * rng.standard_normal(x.shape, np.float32), NOISE)
+
+    everything = np.ones(process.event_shape, bool)
+    asked = {way: sizes for way, sizes in NOISY.items() if way in ["enter", *ways]}
+    found = compared.compare(process, images, observe, everything, asked, KEY, progress=True)
+    table(found, "enter")
+    rows = {"image": images} | {way: of.draws[:, 0] for way, of in found.items()}
+    pngs.save(figures.rows({name: grey(x[:SHOWN]) for name, x in rows.items()}), out)
+
+
+def certificate(process: Process, simulations: int, particles: int) -> None:
+    """Both certificates of halves; no data are needed."""
+    mask = left_half(process.event_shape)
+    right = jnp.asarray(~mask, jnp.float32)
+    edge = jnp.asarray(np.roll(mask, 2, 1) & ~mask, jnp.float32)
+    statistics = {
+        "sum of the right half": lambda x: (x * right).sum(),
+        "sum along the edge": lambda x: (x * edge).sum(),
+    }
+
+    def observe(x0: np.ndarray, rng: np.random.Generator) -> Observation:
+        return known(x0, mask)
+
+    print("| statistic | way | ranks | p |\n|---|---|---|---|")
+    for name, statistic in statistics.items():
+        for way in ("replace", "path", "gibbs"):
+            found = ranks(
+                process,
+                observe,
+                statistic,
+                KEY,
+                method=way,
+                simulations=8 * simulations,
+                draws=4,
+                particles=3 if way == "gibbs" else 8 if way == "path" else 2,
+                sweeps=4,
+                progress=True,
+            )
+            print(f"| {name} | {way} | {found.counts} | {found.p_value:.2g} |", flush=True)
+    both = sandwich(
+        process, observe, KEY, simulations=simulations, particles=particles, progress=True
+    )
+    gap, error = both.gap
+    print(f"\n{simulations} simulated halves, {particles} particles, log evidence in nats:")
+    print(
+        f"below {both.below.mean():.1f}, above {both.above.mean():.1f}, gap {gap:.1f} ± {error:.1f}"
+    )
+
+
+def cost(process: Process, image: np.ndarray) -> None:
+    """Seconds of a second call, without compilation."""
+    given = known(image, left_half(process.event_shape))
+    print("| way | T | particles | s | draws left a second |\n|---|---|---|---|---|")
+    for steps in (process.schedule.steps // 2, process.schedule.steps):
+        fewer = skip.fewer(process, steps)
+        for way, particles in (("plain", 32), ("replace", 32), ("path", 8), ("path", 32)):
+            for _ in range(2):
+                start = time.perf_counter()
+                if way == "plain":
+                    left = float(len(draw(fewer, particles, KEY)))
+                else:
+                    told = posterior(
+                        fewer, given, KEY, method=way, particles=particles, runs=32 // particles
+                    )
+                    left = told.effective
+                seconds = time.perf_counter() - start
+            print(f"| {way} | {steps} | {particles} | {seconds:.2f} | {left / seconds:.2f} |")
+
+
+def main() -> None:
+    """One part of the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("part", choices=("halves", "denoising", "certificate", "cost"))
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--ways", nargs="+", default=["path", "smc", "gibbs"])
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--simulations", type=int, default=8)
+    parser.add_argument("--particles", type=int, default=256)
+    parser.add_argument("--out", type=Path, default=Path("image_posteriors.png"))
+    asked = parser.parse_args()
+    run, start = saved_run.load(asked.run), time.perf_counter()
+    process = skip.fewer(run.process, asked.steps)
+    print(f"{run.problem.name}, {process.schedule.steps} steps, seed 0\n")
+    if asked.part == "certificate":
+        certificate(process, asked.simulations, asked.particles)
+    else:
+        config: Any = run.config
+        heldout = run.problem.build(replace(config, data_dir=asked.data_dir)).data.heldout
+        images = heldout[evenly(len(heldout), asked.images)]
+        scale = run.facts["range"]
+
+        def grey(x: np.ndarray) -> np.ndarray:
+            return figures.brightness(Units(*run.units), scale, x)
+
+        if asked.part == "cost":
+            cost(process, images[0])
+        else:
+            part = {"halves": halves, "denoising": denoising}[asked.part]
+            part(process, images, grey, asked.out, asked.ways)
+    print(f"\n{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
