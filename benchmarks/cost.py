@@ -133,7 +133,7 @@ def communicated() -> int:
     config = config_of(**BASE)
     model = presets.model_of("bark", config)
     examples = jax.ShapeDtypeStruct((1024, *model.event_shape), np.float32)
-    return all_reduced(program.lowered(model, examples, config).compile().as_text())
+    return all_reduced(program.lowered(model, examples, config).compile().as_text() or "")
 
 
 def by_devices() -> Iterator[tuple[int, int]]:
