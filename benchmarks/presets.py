@@ -102,14 +102,14 @@ def _sampled(process: Process, x0: jax.Array, numbers: jax.Array) -> trajectory.
 
 
 MEASURED = {"K": _bound, "sampling": _sampled}
-"""Of ``AT_ONCE`` images: K by one step t each, and samples."""
+"""Of several images: K by one step t each, and samples."""
 
 
-def measuring(model: Model, name: str) -> tuple[Any, tuple[Any, ...]]:
-    """A program of ``MEASURED`` and the shapes of its arguments."""
+def measuring(model: Model, name: str, count: int = AT_ONCE) -> tuple[Any, tuple[Any, ...]]:
+    """A program of ``MEASURED`` of so many images, and the shapes of its arguments."""
     measure = MEASURED[name]
-    x0 = jax.ShapeDtypeStruct((AT_ONCE, *model.event_shape), np.float32)
-    numbers = jax.ShapeDtypeStruct((AT_ONCE,), np.int32)
+    x0 = jax.ShapeDtypeStruct((count, *model.event_shape), np.float32)
+    numbers = jax.ShapeDtypeStruct((count,), np.int32)
     program = jax.jit(lambda params, x0, numbers: measure(bind(model, params), x0, numbers))
     return program, (abstract_parameters(model), x0, numbers)
 
