@@ -52,6 +52,7 @@ def make_train_steps(
         x0 = split(batch(data, batch_key, config.batch_size))
         return loss(model, params, x0, noise_key, config, mean_square)
 
+    @jax.jit  # so that its shapes and the loop below are of one trace
     def train_step(state: TrainState, data: Array) -> tuple[TrainState, dict[str, Array]]:
         step_key = jax.random.fold_in(key, state.step)
         gradient = jax.value_and_grad(objective, has_aux=True)

@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from reference import jit
 
-from dpm_jax.networks.mlp import MLP, fourier_features, signs
+from dpm_jax.networks.mlp import MLP, fourier_features, signs, sine_and_cosine
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network, bumps
 
@@ -151,3 +151,17 @@ def test_mlp_is_its_layers_in_turn():
         h = h / (1 + np.exp(-h))
     out = module.apply(params, x, jnp.asarray(1))
     np.testing.assert_allclose(out, h.reshape(2, 2), rtol=1e-5)
+
+
+def test_sine_and_cosine_are_right_to_float32_and_so_are_their_slopes():
+    turns = np.concatenate([np.linspace(-9, 9, 4001), [1e5 + 0.5, -3.0, 0.0, 2.5]]).astype("f")
+    exact = np.pi / 2 * turns.astype(np.float64)
+    sin, cos = sine_and_cosine(jnp.asarray(turns))
+    near = np.abs(turns) < 10
+    np.testing.assert_allclose(sin[near], np.sin(exact)[near], atol=2e-7)
+    np.testing.assert_allclose(cos[near], np.cos(exact)[near], atol=2e-7)
+    np.testing.assert_allclose(sin**2 + cos**2, 1, atol=1e-6)
+    slope = jax.vmap(jax.grad(lambda t: sine_and_cosine(t)[0]))(jnp.asarray(turns[near]))
+    np.testing.assert_allclose(slope, np.pi / 2 * np.cos(exact)[near], atol=1e-6)
+    slope = jax.vmap(jax.grad(lambda t: sine_and_cosine(t)[1]))(jnp.asarray(turns[near]))
+    np.testing.assert_allclose(slope, -np.pi / 2 * np.sin(exact)[near], atol=1e-6)

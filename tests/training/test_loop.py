@@ -15,11 +15,12 @@ from dpm_jax import bound
 from dpm_jax.data.dataset import examples
 from dpm_jax.errors import Interrupted, TrainingStopped
 from dpm_jax.process import bind
-from dpm_jax.training import metrics
+from dpm_jax.training import metrics, step
 from dpm_jax.training.folder import open_folder
 from dpm_jax.training.interrupts import interrupts
 from dpm_jax.training.journal import Journal
 from dpm_jax.training.loop import Heldout, fit
+from dpm_jax.training.objective import loss
 
 MODELS = {"reals": (toys.reals(), toys.real_data()), "bits": (toys.bits(), toys.bit_data())}
 
@@ -51,6 +52,19 @@ def train(path, config, model="reals", tell=lambda step: None):
 def interrupt_after(step, number=signal.SIGINT):
     """What the run is doing when the signal comes it finishes, and one dispatch more."""
     return lambda s: os.kill(os.getpid(), number) if s == step else None
+
+
+def test_a_run_is_one_trace_whatever_its_dispatches(monkeypatch, tmp_path):
+    traced = []
+
+    def counted(*args):
+        traced.append(len(traced))
+        return loss(*args)
+
+    monkeypatch.setattr(step, "loss", counted)
+    config = toys.config(steps=10, steps_per_dispatch=4, checkpoint_every=4)
+    train(tmp_path / "run", config)  # dispatches of 4, 4 and 2
+    assert traced == [0]
 
 
 def left_behind(path):

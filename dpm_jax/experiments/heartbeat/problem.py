@@ -19,7 +19,8 @@ from dpm_jax.experiments.known_law.config import check_memory
 if TYPE_CHECKING:
     import numpy as np
 
-    from dpm_jax.process import Model
+    from dpm_jax.experiments.measurement import Measurement
+    from dpm_jax.process import Model, Process
     from dpm_jax.schedule import ScheduleFamily
 
 
@@ -27,7 +28,6 @@ def build(config: Config) -> Experiment:
     """The experiment that ``config`` describes; raises ValueError on a bad value."""
     import numpy as np
 
-    from dpm_jax.experiments.heartbeat.measure import measure
     from dpm_jax.experiments.known_law import measure as known_law
     from dpm_jax.experiments.schedules import schedule_family
     from dpm_jax.laws import heartbeat
@@ -48,6 +48,13 @@ def build(config: Config) -> Experiment:
         # Every heartbeat has the probability 1/5.
         log_q=lambda x: np.full(len(x), heartbeat.TRUE_LIMIT_BITS),
     )
+
+    def measured(process: Process) -> Measurement:
+        # It draws: what that imports is not waited for before training.
+        from dpm_jax.experiments.heartbeat.measure import measure
+
+        return measure(config, known, data, process)
+
     return Experiment(
         variant=f", T = {config.timesteps}",
         model=model,
@@ -56,7 +63,7 @@ def build(config: Config) -> Experiment:
         units=Units(Scaling(np.zeros(()), 1.0)),
         unit=PER_EXAMPLE,
         facts={},
-        measure=partial(measure, config, known, data),
+        measure=measured,
         watch=partial(known_law.watch, data, config.seed),
         summary=known_law.summary,
     )

@@ -21,7 +21,8 @@ from dpm_jax.experiments.swiss_roll.config import PRESETS, Config
 if TYPE_CHECKING:
     import numpy as np
 
-    from dpm_jax.process import Model
+    from dpm_jax.experiments.measurement import Measurement
+    from dpm_jax.process import Model, Process
     from dpm_jax.schedule import ScheduleFamily
 
 BETA_1_SHARE = 3e-3  # of the noise's variance: the fixed last step then blurs the roll very little
@@ -31,7 +32,6 @@ def build(config: Config) -> Experiment:
     """The experiment that ``config`` describes; raises ValueError on a bad value."""
     from dpm_jax.experiments.known_law import measure as known_law
     from dpm_jax.experiments.schedules import schedule_family
-    from dpm_jax.experiments.swiss_roll.measure import measure
     from dpm_jax.laws.swiss_roll import limits, roll
     from dpm_jax.scaling import NATS_PER_BIT, PER_EXAMPLE, Scaling
 
@@ -47,6 +47,13 @@ def build(config: Config) -> Experiment:
         true_limit_bits=limits.negative_entropy(law) / NATS_PER_BIT,
         log_q=lambda x: limits.log_density(law, x) / NATS_PER_BIT,
     )
+
+    def measured(process: Process) -> Measurement:
+        # It draws: what that imports is not waited for before training.
+        from dpm_jax.experiments.swiss_roll.measure import measure
+
+        return measure(config, known, law, beta_1, data, process)
+
     return Experiment(
         variant=f", noise {config.noise:g}, T = {config.timesteps}",
         model=model,
@@ -55,7 +62,7 @@ def build(config: Config) -> Experiment:
         units=Units(Scaling(law.mean, law.scale)),
         unit=PER_EXAMPLE,
         facts={},
-        measure=partial(measure, config, known, law, beta_1, data),
+        measure=measured,
         watch=partial(known_law.watch, data, config.seed),
         summary=known_law.summary,
     )
