@@ -2,15 +2,16 @@
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import dpm_jax
-from dpm_jax.evaluation.likelihood import Estimate
+from dpm_jax.evaluation.likelihood import Estimate, estimate
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -32,6 +33,12 @@ def machine() -> dict[str, Any]:
 def pair(name: str, value: Estimate) -> dict[str, float]:
     """A mean and its standard error under two keys."""
     return {name: value.mean, f"{name}_se": value.se}
+
+
+def pairs(name: str, values: Sequence[np.ndarray]) -> dict[str, list[float]]:
+    """As ``pair``, of several sets of independent values [n]: lists under two keys."""
+    found = [estimate(each) for each in values]
+    return {name: [f.mean for f in found], f"{name}_se": [f.se for f in found]}
 
 
 def line(result: Mapping[str, Any], label: str, key: str) -> str:

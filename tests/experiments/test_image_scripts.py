@@ -257,6 +257,8 @@ def test_every_preset_is_a_model_whose_loss_can_be_formed(name, preset):
         ("--fewer-steps 5 1001", "fewer_steps must be at most "),
         ("--fewer-steps 5 1", "fewer_steps must be at least 2, got 1"),
         ("--fewer-steps 5 --reverse paper", "fewer_steps must be left out where reverse is paper"),
+        ("--first-noises 0.1 0", "first_noises must be at least 0.01, got 0"),
+        ("--first-noises 1 --reverse direct", "first_noises must be left out where reverse is dir"),
         ("--side 4", "side must be odd, got 4"),
         ("--components 1", "components must be at least 2, got 1"),
         (

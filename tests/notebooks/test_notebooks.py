@@ -3,7 +3,7 @@
 To write the outputs anew, in notebooks/:
     jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False *.ipynb
 where ipywidgets is not installed: the laboratory's outputs are then pictures.
-MNIST's needs PYTHONWARNINGS=ignore:IProgress there, and DPM_JAX_DATA as in real_data.py.
+Those of MNIST need PYTHONWARNINGS=ignore:IProgress there, and DPM_JAX_DATA as in real_data.py.
 """
 
 import ast
@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
@@ -45,6 +46,18 @@ SMALLER = {
         "times_per_batch=8",
         "dense=(512, 512), upper=(64, 64)": "dense=(32,), upper=(16,)",
     },
+    "04_ddpm": {
+        "train=100_000, heldout=2_000": "train=5_000, heldout=100",
+        "data.heldout[:1000], 100": "data.heldout[:60], 100",
+        "few = points[:200]": "few = points[:10]",
+        '"steps": 1500': '"steps": 100',
+        "seed=0, heldout=200": "seed=0, heldout=32",
+        "learned(1000, first_noise": "learned(40, first_noise",
+        "dense=(256, 256)": "dense=(32,)",
+        "upper=(48, 48)": "upper=(16,)",
+        "steps=250, batch_size=128, times_per_batch=16": "steps=30, batch_size=32, "
+        "times_per_batch=8",
+    },
     "05_laboratory": {},
     "06_posteriors": {
         '"smc": 20, "replace": 160': '"smc": 10, "replace": 10',
@@ -60,6 +73,7 @@ SIZELESS = {
     "01_swiss_roll": ("data", "last-step"),
     "02_heartbeat": ("data",),
     "03_mnist": (),  # its data cell says how many images are held out
+    "04_ddpm": ("level",),
     "05_laboratory": (),  # with widgets, what it prints is in them
     "06_posteriors": ("digit",),
 }
@@ -97,6 +111,12 @@ OWN = {
         " - measured.terms['last_step']) / dimensions",
         "errors": "{name: of.mean for name, of in error.items()}",
         "finite": "bool(np.isfinite(completed).all() and np.isfinite(samples[0]).all())",
+    },
+    "04_ddpm": {
+        "roll": "[float(roll_terms[name][0][-1]) for name in exact_rows]",
+        "parts": "[[float(part) for part in parts] for parts, _ in image_terms.values()]",
+        "bound": "[float(trained[f'trained on {n}'][1].K.mean()) for n in by_objective]",
+        "certain": "[list(map(float, certain[s])) for s in (1200**-0.5, 0.15)]",
     },
     "05_laboratory": {
         "widgets": "find_spec('ipywidgets') is not None",
@@ -180,6 +200,23 @@ def test_mnist_runs(kernel, monkeypatch):
     assert 0 < bits - 5 * se < bits < 8
     assert found["errors"]["posterior mean"] < 0.5 < found["errors"]["noisy"]
     assert found["finite"]
+
+
+@needs_mnist
+@pytest.mark.slow
+def test_ddpm_runs(kernel, monkeypatch):
+    monkeypatch.setenv("DPM_JAX_DATA", str(DATA))
+    _, found = executed(ROOT / "notebooks" / "04_ddpm.ipynb", kernel, OWN["04_ddpm"])
+    exact, *others = found["roll"]
+    assert all(np.isfinite(others))
+    assert exact < min(others)  # nothing is better than it
+    assert all(np.isfinite(found["bound"]))
+    own, *_, total = np.array(found["parts"]).T
+    assert np.array(found["parts"])[:, :3].sum(1) == pytest.approx(total)
+    assert own == pytest.approx(own[0])  # L_T knows nothing of the choices
+    assert 0 < total[0] < 8
+    (fixed, _), (_, levels) = found["certain"]
+    assert (fixed, levels) == pytest.approx((0.075, 0.0035), abs=2e-4)
 
 
 @pytest.mark.slow

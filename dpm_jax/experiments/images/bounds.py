@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dpm_jax import scaling
-from dpm_jax.array_types import PRNGKey
+from dpm_jax.array_types import Float, PRNGKey
 from dpm_jax.evaluation import report
 from dpm_jax.evaluation.likelihood import Likelihood, estimate
 from dpm_jax.experiments.images import yardsticks
@@ -30,12 +30,17 @@ def density(subject: Subject, likelihood: Likelihood) -> Likelihood:
     return likelihood._replace(K=likelihood.K + bits, terms=terms)
 
 
+def code(subject: Subject, likelihood: Likelihood) -> Float[np.ndarray, " n"]:
+    """Bits per dimension of every image as stored, of a bound on the density."""
+    dimensions = math.prod(subject.heldout.shape[1:])
+    return scaling.bits_per_dimension(subject.data.scaling, likelihood.K, dimensions)
+
+
 def numbers(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
     """K in all its units, and above L_null."""
     shape, units = subject.heldout.shape[1:], subject.data.scaling
     pixels, dimensions = shape[0] * shape[1], math.prod(shape)
     K, null = likelihood.K, likelihood.null
-    code = scaling.bits_per_dimension(units, K, dimensions)
     dimension = yardsticks.per_dimension(subject.data)
     terms = {name: value / dimensions for name, value in likelihood.terms.items()}
     return {
@@ -46,7 +51,7 @@ def numbers(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
         "K_eq14_bits_per_pixel": float(likelihood.K_eq14.mean() / pixels),
         "L_null_bits_per_pixel": float(null.mean() / pixels),
         **report.pair("K_minus_L_null_bits_per_pixel", estimate((K - null) / pixels)),
-        **report.pair(dimension, estimate(code)),
+        **report.pair(dimension, estimate(code(subject, likelihood))),
         # In DDPM's names and signs; they add up to the line above.
         f"ddpm_terms_{dimension}": {
             "L_T": terms["prior_kl"],

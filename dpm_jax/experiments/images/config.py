@@ -66,6 +66,8 @@ class ImageConfig(RunConfig):
         mcgsm_steps: steps of fitting an MCGSM, of Theis et al. 2012, to compare with; 0 for none.
         fewer_steps: numbers of the steps, at each of which K and the samples are measured too, and
             a figure drawn; none by default.
+        first_noises: standard deviations of x_1's noise in grey levels: how much more the bound is
+            there than at the run's own, by last step, and a figure; none by default.
         denoising: "entered" takes the noisy image for the state of the chain that it is;
             "constant" multiplies by r(x_0) at every t, as in the paper, "observed" by what y says
             of x_t. By default entered, or constant where reverse is paper or direct.
@@ -78,6 +80,7 @@ class ImageConfig(RunConfig):
         "parzen_samples",
         "mcgsm_steps",
         "fewer_steps",
+        "first_noises",
         "denoising",
     )
     NOT_THE_RUN: ClassVar[tuple[str, ...]] = (*RunConfig.NOT_THE_RUN, "data_dir")
@@ -121,6 +124,7 @@ class ImageConfig(RunConfig):
     parzen_samples: int = 0
     mcgsm_steps: int = 0
     fewer_steps: tuple[int, ...] = ()
+    first_noises: tuple[float, ...] = ()
     denoising: Literal["entered", "constant", "observed"] | None = None
 
     def __post_init__(self) -> None:
@@ -134,9 +138,15 @@ class ImageConfig(RunConfig):
             require(name, getattr(self, name), at_least=0)
         for name, least in (("convolutions", 1), ("dense", 0), ("upper", 1)):
             require_layers(name, getattr(self, name), at_least=least)
-        for asked in self.fewer_steps:
-            most = self.sample_steps or self.timesteps
-            require("fewer_steps", asked, at_least=2, at_most=most)
+        most = self.sample_steps or self.timesteps
+        for name, low, high in (("fewer_steps", 2, most), ("first_noises", 0.01, 10)):
+            for asked in getattr(self, name):
+                require(name, asked, at_least=low, at_most=high)
+            if getattr(self, name) and not self.believes:
+                raise ValueError(
+                    f"{name} must be left out where reverse is {self.reverse}: "
+                    "a longer step needs a belief about x_0"
+                )
         require_beta_1(self.beta_1)
         if self.variance is not None and self.reverse not in DDPM:
             raise ValueError(
@@ -148,11 +158,6 @@ class ImageConfig(RunConfig):
         if self.side % 2 == 0:
             raise ValueError(f"side must be odd, got {self.side}")
         if not self.believes:
-            if self.fewer_steps:
-                raise ValueError(
-                    f"fewer_steps must be left out where reverse is {self.reverse}: "
-                    "a longer step needs a belief about x_0"
-                )
             for name, value in (("denoising", "entered"), ("objective", "simple")):
                 if getattr(self, name) == value:
                     raise ValueError(

@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 
 from dpm_jax.array_types import Float
-from dpm_jax.evaluation.figures import BLUE, GREEN, GREY, VERMILION, WIDTH, Drawing, label_axes
+from dpm_jax.evaluation.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Drawing,
+    label_axes,
+)
 from dpm_jax.evaluation.likelihood import estimate
+
+COLOURS = (BLUE, VERMILION, GREEN)
 
 
 def log_snr(edges: Float[np.ndarray, " edges"], parts: Float[np.ndarray, "n bins"]) -> Drawing:
@@ -70,4 +80,41 @@ def fewer_steps(found: Mapping[str, Any], unit: str) -> Drawing:
     rows[-1].set_xscale("log")
     rows[-1].set_xticks(steps, [f"{t:,}" for t in steps])
     rows[-1].minorticks_off()
+    return figure
+
+
+def first_noise(found: Mapping[str, Any]) -> Drawing:
+    """How many bits per dimension more a model costs, by the noise that its first state has.
+
+    Args:
+        found: "images", "own_grey_levels" and "grey_levels"; and under "bits_per_dimension", by the
+            name of the last step, the lists "more_than_own", its parts "steps" and "last_step", and
+            their standard errors under the same names and "_se".
+    """
+    figure = Drawing(figsize=(WIDTH, 6.6), layout="constrained")
+    rows = figure.subplots(2, 1, sharex=True)
+    noises, own = found["grey_levels"], found["own_grey_levels"]
+    steps: list[float] = []
+    for (last, of), colour in zip(found["bits_per_dimension"].items(), COLOURS, strict=False):
+        curves = [(rows[0], "more_than_own", "-", f"last step {last}")]
+        curves += [(rows[1], "last_step", "-", f"$L_0$, last step {last}")]
+        if of["steps"] != steps:  # they are the same for all of the same images
+            steps = of["steps"]
+            curves += [(rows[1], "steps", "--", "all other steps")]
+        for axes, key, style, label in curves:
+            bars: dict[str, Any] = {"marker": "o", "ms": 4, "lw": 1.2, "capsize": 3}
+            error = 2 * np.array(of[f"{key}_se"])
+            axes.errorbar(noises, of[key], error, color=colour, ls=style, label=label, **bars)
+    for axes in rows:
+        axes.axhline(0, color=GREY, lw=0.8)
+        axes.axvline(own, color=GREY, ls=":", lw=1)
+        axes.legend(frameon=False)
+        label_axes(axes, "", "bits per dimension\nmore than at the run's own")
+    rows[0].set_yscale("symlog", linthresh=0.01)
+    said = f"the first noise of the run is {own:.2g} grey levels"
+    rows[0].set_title(f"{said}; {found['images']} held-out images, ±2 s.e.", fontsize=11)
+    rows[1].set_xlabel("noise of $x_1$ (grey levels)")
+    rows[1].set_xscale("log")
+    rows[1].set_xticks(noises, [f"{noise:.2g}" for noise in noises])
+    rows[1].minorticks_off()
     return figure

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from dpm_jax import scaling
-from dpm_jax.array_types import Float, PRNGKey
-from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
+from dpm_jax.array_types import PRNGKey
+from dpm_jax.evaluation import report
+from dpm_jax.evaluation.likelihood import Likelihood, evaluate
 from dpm_jax.experiments.images import bounds, curves, grade, yardsticks
 from dpm_jax.experiments.images.grade import Grader
 from dpm_jax.experiments.images.restored import Subject
@@ -38,18 +38,18 @@ def across(
         grader: of samples.
     """
     every = subject.process.schedule.steps
-    code, samples = [_code(subject, likelihood)], [drawn[0]]
+    code, samples = [bounds.code(subject, likelihood)], [drawn[0]]
     fewer = sorted(set(counts) - {every}, reverse=True)
     for count in fewer:
         few = subject._replace(process=skip.fewer(subject.process, count))
-        code.append(_code(few, _bound(few, min(times, count - 1), keys[0])))
+        code.append(bounds.code(few, _bound(few, min(times, count - 1), keys[0])))
         samples.append(bounds.freely(few, len(drawn[0]), keys[1]) if grader else drawn[0][:0])
     steps, code, samples = [every, *fewer][::-1], code[::-1], samples[::-1]
     unit = yardsticks.per_dimension(subject.data)
     found: dict[str, Any] = {
         "steps": steps,
-        **_pairs(unit, code),
-        **_pairs(f"more_than_all_{unit}", [c - code[-1] for c in code]),
+        **report.pairs(unit, code),
+        **report.pairs(f"more_than_all_{unit}", [c - code[-1] for c in code]),
     }
     if grader:
         graded = [grade.of_samples(subject, grader, x) for x in samples]
@@ -64,14 +64,3 @@ def _bound(subject: Subject, times: int, key: PRNGKey) -> Likelihood:
     chunk = bounds.chunk_of_images(subject.process, times)
     whole = evaluate(subject.process, subject.heldout, key, times=times, chunk=chunk)
     return bounds.density(subject, whole)
-
-
-def _code(subject: Subject, likelihood: Likelihood) -> Float[np.ndarray, " n"]:
-    """Bits per dimension of every image as stored."""
-    dimensions = subject.heldout[0].size
-    return scaling.bits_per_dimension(subject.data.scaling, likelihood.K, dimensions)
-
-
-def _pairs(name: str, values: Sequence[np.ndarray]) -> dict[str, list[float]]:
-    found = [estimate(v) for v in values]
-    return {name: [f.mean for f in found], f"{name}_se": [f.se for f in found]}

@@ -15,6 +15,7 @@ from dpm_jax.experiments.images import (
     bounds,
     by_step,
     fewer,
+    first_noise,
     grade,
     interpolation,
     rates,
@@ -114,6 +115,9 @@ def measure(
         found.extend(
             "fewer steps", across, subject, config.fewer_steps, times, likelihood, drawn, keys_of
         )
+    if config.first_noises:
+        noises = config.first_noises
+        found.extend("first noise", first_noise.across, subject, noises, key.bound)
     return found
 
 

@@ -62,6 +62,15 @@ def experiment(
             f"last_step must be fixed for images of real numbers, got {last_step}: "
             "they have no grey levels"
         )
+    if config.first_noises and not eight_bit:
+        raise ValueError(
+            "first_noises must be left out for images of real numbers: they have no grey levels"
+        )
+    if config.first_noises and config.network == "multiscale":
+        raise ValueError(
+            "first_noises must be left out where network is multiscale: "
+            "it is told t and not the log-SNR"
+        )
     data = patches.prepare(
         images,
         patch,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from untrained import untrained_images
+from untrained import untrained, untrained_images
 
 from dpm_jax.data import image_files, patches, split
 from dpm_jax.evaluation import step_costs
@@ -10,10 +10,12 @@ from dpm_jax.evaluation.classifier import Layer
 from dpm_jax.evaluation.figures import pixels
 from dpm_jax.evaluation.likelihood import estimate, evaluate
 from dpm_jax.experiments import saved_run
-from dpm_jax.experiments.images import bounds, by_step, fewer, measure
+from dpm_jax.experiments.images import bounds, by_step, fewer, first_noise, measure
 from dpm_jax.experiments.images.grade import Grader
+from dpm_jax.experiments.images.model import FIRST_NOISE
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.sampling import skip
+from dpm_jax.scaling import NATS_PER_BIT
 
 KEYS = measure.keys(0)
 
@@ -83,3 +85,43 @@ def test_fewer_steps_are_measured_as_processes_of_these_steps(subject):
     plain, figure = fewer.across(subject, (2,), 4, like, drawn, (KEYS.bound, KEYS.samples))
     assert "sure" not in plain["fewer_steps"]
     assert pixels(figure["steps"]).shape[0] < 500
+
+
+@pytest.fixture(scope="module", params=["levels", "fixed"])
+def told(request, tmp_path_factory):
+    """An untrained network that is told the log-SNR, of whole levels or of dequantised ones."""
+    place = tmp_path_factory.mktemp("told")
+    levels = np.random.default_rng(0).integers(0, 256, (200, 6, 5, 3), np.uint8)
+    np.save(place / "mine.npy", levels)
+    flags = "--network unet --belief normal --timesteps 200 --times-per-example 0 "
+    flags += f"--data {place / 'mine.npy'} --last-step {request.param}"
+    run = saved_run.load(untrained(place / "run", "images", flags))
+    images = split.split(image_files.read(place / "mine.npy"))
+    whole = request.param == "levels"
+    return Subject(run.process, patches.prepare(images, None, seed=0, dequantise=not whole))
+
+
+def test_what_a_first_noise_costs(told):
+    found, figure = first_noise.across(told, (0.3, 3.0), KEYS.bound)
+    assert pixels(figure["first_noise"]).shape[1] == 960
+    found = found["first_noise"]
+    own, bits = found["own_grey_levels"], found["bits_per_dimension"]
+    assert own == pytest.approx(FIRST_NOISE["fixed" if told.continuous else "levels"], rel=1e-3)
+    assert found["grey_levels"] == [own, 0.3, 3.0]
+    assert list(bits) == ["fixed"] * told.continuous + ["levels", "binned"]
+    for of in bits.values():
+        assert of["steps"][0] == of["last_step"][0] == of["more_than_own_se"][0] == 0
+        assert np.add(of["steps"], of["last_step"]) == pytest.approx(of["more_than_own"])
+    if told.continuous:  # untrained it is worth L_null on any chain: what one part costs, one gains
+        fixed = bits["fixed"]
+        assert fixed["last_step"][2] > 3
+        assert fixed["more_than_own"] == pytest.approx([0, 0, 0], abs=0.05)
+    # Bayes over 256 levels, each as likely, by numpy.
+    rng, every = np.random.default_rng(1), np.arange(256)
+    level = rng.integers(0, 256, 20_000)[:, None]
+    log_p = -((level + 3 * rng.normal(size=level.shape) - every) ** 2) / (2 * 9)
+    cost = np.logaddexp.reduce(log_p, axis=1) - np.take_along_axis(log_p, level, 1)[:, 0]
+    truth = estimate(cost / NATS_PER_BIT)
+    # At the run's own noise, hardly anything.
+    assert bits["levels"]["last_step"][2] == pytest.approx(truth.mean, abs=0.2)
+    assert not set(bits["levels"]["steps"][1:]) & {0.0}
