@@ -46,9 +46,7 @@ class Config(ImageConfig):
 
     workdir: Path = Path("runs/mnist")
     network: NetworkName = "neighbourhood"
-    steps: int = 11_000
-    batch_size: int = 64
-    learning_rate: float = 6e-3
+    steps: int = 6_000
     upper: tuple[int, ...] = (128, 96)
     convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
