@@ -58,7 +58,13 @@ def test_dead_leaves_from_generation_to_evaluation_again(dead_leaves, tmp_path):
     result = result_of(run)
     assert {p.name for p in (run / "figures").iterdir()} == {
         *("samples.png", "states.png", "schedules.png", "denoising.png", "inpainting.png"),
-        *("training.png", "interpolation.png", "log_snr.png", "rate_distortion.png"),
+        *(
+            "training.png",
+            "inpainting_ways.png",
+            "interpolation.png",
+            "log_snr.png",
+            "rate_distortion.png",
+        ),
     }
     assert len(list(cache.iterdir())) == 2
     assert (result["codecs"]["images"], result["mcgsm_steps"]) == (20, 4)
