@@ -50,6 +50,7 @@ SMALLER = {
         "train=100_000, heldout=2_000": "train=5_000, heldout=100",
         "data.heldout[:1000], 100": "data.heldout[:60], 100",
         "few = points[:200]": "few = points[:10]",
+        "times=16, chunk=50": "times=4, chunk=32",
         '"steps": 1500': '"steps": 100',
         "seed=0, heldout=200": "seed=0, heldout=32",
         "learned(1000, first_noise": "learned(40, first_noise",
