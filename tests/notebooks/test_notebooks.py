@@ -217,7 +217,7 @@ def test_ddpm_runs(kernel, monkeypatch):
     assert own == pytest.approx(own[0])  # L_T knows nothing of the choices
     assert 0 < total[0] < 8
     (fixed, _), (_, levels) = found["certain"]
-    assert (fixed, levels) == pytest.approx((0.075, 0.0035), abs=2e-4)
+    assert (fixed, levels) == pytest.approx((0.075, 0.0035), abs=5e-4)
 
 
 @pytest.mark.slow
