@@ -228,7 +228,9 @@ def _together(seen: Values, log_alpha_bar: Scalar) -> Scalar:
     Given x_t components go together, and their beliefs are no n pieces of news: a product of all
     would be too narrow. It is exact for n = 1, and at t = 0.
     """
-    return jnp.exp(log_alpha_bar * (1 - 1 / jnp.maximum(jnp.sum(seen), 1)))
+    number = jnp.maximum(jnp.sum(seen), 1)
+    # Where β_T = 1, log ᾱ_T is -∞, and 0 times it is no number.
+    return jnp.where(number > 1, jnp.exp(log_alpha_bar * (1 - 1 / number)), 1.0)
 
 
 def _undone(process: Process) -> Scalar:

@@ -67,6 +67,16 @@ def test_few_particles_of_many_runs_have_the_law_and_the_evidence(name, drawn_an
     assert ((effective > 1 - 1e-3) & (effective < 8 + 1e-3)).all()
 
 
+def test_one_known_bit_has_its_evidence_where_no_signal_is_left():
+    # β_T = 1: ᾱ_T = 0, and one component is widened by nothing even there.
+    one = np.array([False, True, False])
+    r = STATES[:, 1] == 0
+    joint = np.linalg.multi_dot(law_of_bits()) * r
+    draws, _ = runs(random_bits(), observation.known(np.zeros(3), one), 8, 1_000)
+    assert_near(draws.mean(is_state(draws.x)), joint / joint.sum())
+    assert_near(draws.log_evidence, np.log(joint.sum()))
+
+
 # Two are never drawn anew on the way; three are, and the held one finds its ancestor.
 @pytest.mark.parametrize("particles", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_few_particles_are_enough_for_sweeps(particles):

@@ -24,12 +24,9 @@ from dpm_jax.experiments.images import figures
 from dpm_jax.experiments.measurement import Found
 from dpm_jax.kernels.gaussian import Normal
 from dpm_jax.process import LAST_STEPS, Process
-from dpm_jax.sampling import enter, perturb, skip
+from dpm_jax.sampling import enter, perturb
 from dpm_jax.sampling.draw import Perturb, chunk_of, multiplied
-from dpm_jax.sampling.knowledge import one_path
-from dpm_jax.sampling.observation import known
 from dpm_jax.sampling.perturb import Perturbation
-from dpm_jax.sampling.posterior import posterior
 
 Images = Float[np.ndarray, "n height width channels"]
 Draws = Float[np.ndarray, "n draws height width channels"]
@@ -42,7 +39,6 @@ NOISE = 1.0  # standard deviation, scaled units: signal-to-noise 1
 DENOISED = 64  # images
 DRAWS = 6  # samples whose mean is the posterior's, where no single call gives it
 HOLE = 100  # side in pixels, as in the paper's Figure 5
-STEPS, PARTICLES = 50, 4  # of particles in the hole
 SCENE = 256  # side of the scene around it, at most
 
 
@@ -139,11 +135,6 @@ def fill_hole(subject: Subject, key: PRNGKey) -> Found:
     (draws,) = inpainted(larger, image[None], mask, key, draws=2, progress=True)
     panels = {"held-out scene": image, "given": np.where(mask, image, np.float32(0))}
     panels |= {f"sample {i + 1}": draw for i, draw in enumerate(draws)}
-    given = known(image, mask)
-    if one_path(larger, given):
-        fewer = skip.fewer(larger, min(STEPS, larger.schedule.steps))
-        told = posterior(fewer, given, key, method="path", particles=PARTICLES, runs=1)
-        panels["by particles"] = told.x[told.log_weight.argmax()]
     figure = figures.panels({name: subject.grey(x) for name, x in panels.items()})
     numbers = {
         "side": HOLE,
