@@ -75,7 +75,7 @@ def fewer_steps(found: Mapping[str, Any], unit: str) -> Drawing:
         rows[1].set_ylim(0, 105)
         real = 100 * found["of_test_images"]["sure"]
         rows[1].axhline(real, color=GREY, ls=":", label=f"as many test images: {real:.0f}%")
-        rows[1].legend(loc="lower left", frameon=False)
+        rows[1].legend(frameon=False)
     rows[-1].set_xlabel("steps taken")
     rows[-1].set_xscale("log")
     rows[-1].set_xticks(steps, [f"{t:,}" for t in steps])
