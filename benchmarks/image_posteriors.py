@@ -29,6 +29,7 @@ from dpm_jax.experiments import saved_run
 from dpm_jax.experiments.base import Units
 from dpm_jax.experiments.images import compared, figures
 from dpm_jax.experiments.images.compared import Compared, Sizes
+from dpm_jax.experiments.images.restored import SHOWN, left_half
 from dpm_jax.process import Process
 from dpm_jax.sampling import skip
 from dpm_jax.sampling.certificate import ranks, sandwich
@@ -36,7 +37,6 @@ from dpm_jax.sampling.observation import known, noisy
 from dpm_jax.sampling.protocol import Observation
 
 KEY = jax.random.key(0)
-SHOWN = 8  # images in a figure's row
 NOISE = 1.0
 # Draws for each image are particles · runs; of gibbs, three quarters of sweeps · runs.
 HALVES = {
@@ -62,13 +62,6 @@ def table(found: dict[str, Compared], against: str) -> None:
             f"{mse.mean:.4f} ± {mse.se:.4f} | {gain.mean:+.4f} ± {gain.se:.4f} | "
             f"{cover.mean:.1%} ± {cover.se:.1%}; of the sum {total.mean:.0%} ± {total.se:.0%} |"
         )
-
-
-def left_half(shape: tuple[int, ...]) -> np.ndarray:
-    """True in the left half."""
-    mask = np.zeros(shape, bool)
-    mask[:, : shape[1] // 2] = True
-    return mask
 
 
 def halves(

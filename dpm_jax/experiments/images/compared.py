@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm.auto import tqdm
 
 from dpm_jax.array_types import Bool, Float, PRNGKey
+from dpm_jax.devices import shown
 from dpm_jax.evaluation import report
 from dpm_jax.evaluation.likelihood import estimate
 from dpm_jax.process import Process
@@ -93,10 +93,9 @@ def compare(
     for number, (method, sizes) in enumerate(ways.items(), 1):
         rows = []
         way_key = jax.random.fold_in(key, number)
-        numbered = enumerate(tqdm(observed, desc=method, disable=not progress, leave=False))
-        for i, given in numbered:
+        for i in shown(range(len(observed)), method, progress):
             run_key = jax.random.fold_in(way_key, i)
-            told = posterior(process, given, run_key, method=method, **sizes._asdict())
+            told = posterior(process, observed[i], run_key, method=method, **sizes._asdict())
             rng = np.random.default_rng([*seed, number, i])
             rows.append(judged(told, images[i], unknown, sizes.runs, rng))
         fields: Any = [np.stack(column) for column in zip(*rows, strict=True)]

@@ -6,15 +6,7 @@ from typing import Any
 import numpy as np
 
 from dpm_jax.array_types import Float
-from dpm_jax.evaluation.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    VERMILION,
-    WIDTH,
-    Drawing,
-    label_axes,
-)
+from dpm_jax.evaluation.figures import BLUE, GREEN, GREY, VERMILION, WIDTH, Drawing, label_axes
 from dpm_jax.evaluation.likelihood import estimate
 
 COLOURS = (BLUE, VERMILION, GREEN)

@@ -100,11 +100,17 @@ def denoise(subject: Subject, moments: Moments, form: Denoising, key: PRNGKey) -
     return {"denoising": numbers}, {"denoising": figure}
 
 
+def left_half(shape: tuple[int, ...]) -> Bool[np.ndarray, "height width channels"]:
+    """True in the left half of an image of this shape."""
+    mask = np.zeros(shape, bool)
+    mask[:, : shape[1] // 2] = True
+    return mask
+
+
 def inpaint(subject: Subject, key: PRNGKey) -> Found:
     """The right half of images given the left."""
     images = subject.heldout[evenly(len(subject.heldout), SHOWN)]
-    mask = np.zeros(images.shape[1:], bool)
-    mask[:, : mask.shape[1] // 2] = True
+    mask = left_half(images.shape[1:])
     draws = inpainted(subject.process, images, mask, key, draws=3, progress=True)
     rows = {"image": images, "given": np.where(mask, images, np.float32(0))}
     rows |= {f"sample {i + 1}": draws[:, i] for i in range(draws.shape[1])}
@@ -157,10 +163,10 @@ def inpainted(
 ) -> Draws:
     """Samples given the pixels under ``mask``, which end bit-identical to those of ``images``."""
 
-    def given(process: Process, image: Array) -> Perturbation:
+    def known(process: Process, image: Array) -> Perturbation:
         return perturb.known(process, image, jnp.asarray(mask))
 
-    return _several(process, given, images, key, draws, "inpainting", progress)
+    return _several(process, known, images, key, draws, "inpainting", progress)
 
 
 def denoised(

@@ -6,7 +6,7 @@ from dpm_jax.array_types import PRNGKey
 from dpm_jax.data.patches import evenly
 from dpm_jax.experiments.images import compared, figures
 from dpm_jax.experiments.images.compared import Sizes
-from dpm_jax.experiments.images.restored import SHOWN, Subject
+from dpm_jax.experiments.images.restored import SHOWN, Subject, left_half
 from dpm_jax.experiments.measurement import Found
 from dpm_jax.sampling import skip
 from dpm_jax.sampling.knowledge import one_path
@@ -23,8 +23,7 @@ def halves(subject: Subject, key: PRNGKey) -> Found:
     """
     process = subject.process
     images = subject.heldout[evenly(len(subject.heldout), SHOWN)]
-    mask = np.zeros(process.event_shape, bool)
-    mask[:, : mask.shape[1] // 2] = True
+    mask = left_half(process.event_shape)
     if not one_path(process, known(images[0], mask)):
         return {}, {}
     fewer = skip.fewer(process, min(STEPS, process.schedule.steps))
