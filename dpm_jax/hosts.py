@@ -69,10 +69,12 @@ def start(flags: HostFlags) -> None:
         ValueError: in one line, if the others cannot be joined.
     """
     flags.check_hosts()
-    if flags.coordinator is None or several():
+    if flags.coordinator is None:
         return
     import jax
 
+    if jax.distributed.is_initialized():  # by ``dpm evaluate``, which reads the run first
+        return
     # Our own handlers answer SIGTERM, on all hosts after the same step.
     jax.config.update("jax_enable_preemption_service", False)
     address = None if flags.coordinator == AUTO else flags.coordinator

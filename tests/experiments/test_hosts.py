@@ -181,6 +181,21 @@ def test_no_launcher_is_one_line(swiss_roll, tmp_path):
     ]
 
 
+def test_one_host_that_a_command_starts_twice_is_started_once(swiss_roll):
+    # ``dpm evaluate`` reads the run, and the experiment's own command line starts again.
+    (flags, _) = joined()
+    script = f"""
+from dpm_jax import hosts
+flags = hosts.HostFlags(coordinator="{flags[1]}", processes=1, process=0)
+hosts.start(flags)
+hosts.start(flags)
+print(hosts.several())
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=swiss_roll.environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
 def test_alone_every_question_is_answered_by_this_host():
     assert hosts.first()
     assert not hosts.several()
