@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
@@ -113,6 +114,8 @@ def quiet_libraries() -> None:
     # threads then meet an event loop that is closed.
     for library in ("absl", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    # Writes that it had ready when another one failed are collected unused: no news for a person.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     sys.unraisablehook = _unraisable
 
 
