@@ -26,7 +26,7 @@ from dpm_jax.process import Process
 from dpm_jax.schedule import at, times
 
 AT_ONCE = 16
-"""Steps of one example that ``stratified_steps`` works on at a time."""
+"""Steps of one example that ``stratified_steps`` and ``every_step`` work on at a time."""
 
 PATHS_AT_ONCE = 64
 """Paths of one example that ``importance_weighted`` works on at a time."""
@@ -99,6 +99,34 @@ def all_steps_of_batch(
 
     kls = jax.vmap(at_step)(times(process.schedule), noise[1:])
     return jax.vmap(lambda x, eps, kl: _with_boundary(process, x, eps, kl))(x0, noise[0], kls.T)
+
+
+def every_step(
+    process: Process, x0: Float[Array, "batch *event"], keys: Array
+) -> Float[Array, "batch steps"]:
+    """KL of the steps t = 2..T of every example, by noise of its own key, nats.
+
+    Memory does not grow with T, but for what is returned.
+    """
+
+    def at_step(t: Step) -> Float[Array, " batch"]:
+        def one(x: Event, key: PRNGKey) -> Scalar:
+            noise = process.kernel.noise(jax.random.fold_in(key, t), x.shape)
+            return step_kl(process, x, t, noise)
+
+        return jax.vmap(one)(x0, keys)
+
+    return jax.lax.map(at_step, times(process.schedule), batch_size=AT_ONCE).T
+
+
+def whole_bound(process: Process, x0: Float[Array, "batch *event"], keys: Array) -> Bound:
+    """The bound of every example with every step summed, in the memory of ``every_step``."""
+
+    def boundary(x: Event, key: PRNGKey, kl: Float[Array, " steps"]) -> Bound:
+        noise = process.kernel.noise(jax.random.fold_in(key, 1), x.shape)
+        return _with_boundary(process, x, noise, kl)
+
+    return jax.vmap(boundary)(x0, keys, every_step(process, x0, keys))
 
 
 def sampled_step(

@@ -128,9 +128,7 @@ def _bounds(
     if times:
         terms = jax.vmap(lambda x, k: bound.stratified_steps(process, x, k, times))(x0, keys)
     else:
-        shape = (process.schedule.steps, *x0.shape[1:])
-        noise = jax.vmap(lambda k: process.kernel.noise(k, shape), out_axes=1)(keys)
-        terms = bound.all_steps_of_batch(process, x0, noise)
+        terms = bound.whole_bound(process, x0, keys)
     return terms._asdict() | {"K": terms.K, "K_eq14": terms.K_eq14}
 
 

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from dpm_jax import bound
-from dpm_jax.array_types import Array, Float, PRNGKey, Step
+from dpm_jax.array_types import Array, Float, PRNGKey
 from dpm_jax.devices import fold_in_each, in_chunks
 from dpm_jax.process import Process
 from dpm_jax.scaling import NATS_PER_BIT
-from dpm_jax.schedule import LEAST_LOG_SNR, Schedule, log_snr, times
+from dpm_jax.schedule import LEAST_LOG_SNR, Schedule, log_snr
 
 
 def step_costs(
@@ -38,16 +38,7 @@ def step_costs(
 
 @jax.jit
 def _step_costs(process: Process, key: PRNGKey, x0: Array, numbers: Array) -> Array:
-    keys = fold_in_each(key, numbers)
-
-    def at_step(t: Step) -> Float[Array, " n"]:
-        def one(x: Array, key: Array) -> Array:
-            noise = process.kernel.noise(jax.random.fold_in(key, t), x.shape)
-            return bound.step_kl(process, x, t, noise)
-
-        return jax.vmap(one)(x0, keys)
-
-    return jax.lax.map(at_step, times(process.schedule)).T
+    return bound.every_step(process, x0, fold_in_each(key, numbers))
 
 
 def log_snr_edges(schedule: Schedule, width: float) -> Float[np.ndarray, " edges"]:

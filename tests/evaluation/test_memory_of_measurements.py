@@ -45,3 +45,9 @@ def test_memory_does_not_grow_with_T(name):
     assert many - few < 900 * A_STEP
     # Where every step of every example were held:
     assert 900 * A_STEP < 900 * EXAMPLES * 2 * FLOAT
+
+
+def test_a_whole_bound_holds_its_KLs_of_every_step_and_nothing_else_of_them():
+    few, many = (needed(n, likelihood._bounds, X0, NUMBERS, times=0) for n in (100, 1000))
+    assert many - few < 900 * (A_STEP + 2 * EXAMPLES * FLOAT)  # as they are stacked and turned
+    # Noise, states and one layer of 8 units would be 12 numbers more.
