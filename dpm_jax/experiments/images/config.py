@@ -46,7 +46,8 @@ class ImageConfig(RunConfig):
         belief: of "bridge", about a pixel: "normal", shifted from what x_t says of it by itself;
             "wiener", a normal shifted from what second moments make of a square around it; or a
             "mixture" over grey levels. By default the mixture where network is neighbourhood,
-            normal where it is multiscale or reverse not bridge, and wiener elsewhere.
+            normal where it is multiscale or reverse not bridge, wiener where last_step is fixed,
+            and else what the script says is best of its images.
         convolutions: features of each 3×3 convolution ("multiscale"), of each block of two
             ("residual"), or of each resolution, every one half of the last ("unet").
         scales: of "multiscale", resolutions of each convolution.
@@ -91,6 +92,7 @@ class ImageConfig(RunConfig):
     )
 
     READS: ClassVar[tuple[str, ...]] = (*RunConfig.READS, "data_dir")
+    USUAL: ClassVar[BeliefName] = "wiener"  # of grey levels, by "unet" and "residual"
 
     preset: str = "cpu"
     data_dir: Path | None = None
@@ -189,9 +191,13 @@ class ImageConfig(RunConfig):
     @property
     def believed(self) -> BeliefName:
         """What is believed about a pixel: if it is not said, as the network wants it."""
-        usual: dict[NetworkName, BeliefName] = {"multiscale": "normal", "neighbourhood": "mixture"}
-        by_network = usual.get(self.network, "wiener" if self.reverse == "bridge" else "normal")
-        return self.belief or by_network
+        if self.belief is not None:
+            return self.belief
+        if self.network == "neighbourhood":
+            return "mixture"
+        if self.network == "multiscale" or self.reverse != "bridge":
+            return "normal"
+        return "wiener" if self.last_step == "fixed" else self.USUAL
 
     @property
     def any_size(self) -> bool:

@@ -2,8 +2,8 @@
 
 Trains a Gaussian diffusion of T = 1000 steps, and reports K in bits per pixel and in bits per
 dimension of the 8-bit images, on the test set. Samples are graded by a classifier of digits that is
-trained at the end (--grade-steps). The network is one of matrix products, which says a mixture over
-grey levels for each pixel; --network multiscale is that of App. D.2, with its dense path.
+trained at the end (--grade-steps). The network is a small U-Net, which says a mixture over grey
+levels for each pixel; --network multiscale is that of App. D.2, with its dense path.
 
 --data-dir is a folder of TensorFlow Datasets that holds "mnist"; by default ~/tensorflow_datasets.
 Where it is not prepared yet, it is downloaded (needs the extra: pip install 'dpm_jax[prepare]').
@@ -24,8 +24,8 @@ from typing import ClassVar
 
 from dpm_jax.experiments.base import Experiment
 from dpm_jax.experiments.images.config import (
+    BeliefName,
     ImageConfig,
-    NetworkName,
     presets,
     with_residual,
 )
@@ -43,12 +43,13 @@ class Config(ImageConfig):
     """
 
     EVALUATION: ClassVar[tuple[str, ...]] = (*ImageConfig.EVALUATION, "grade_steps")
+    USUAL: ClassVar[BeliefName] = "mixture"  # most pixels are black or white
 
     workdir: Path = Path("runs/mnist")
-    network: NetworkName = "neighbourhood"
-    steps: int = 6_000
+    steps: int = 8_000
+    batch_size: int = 64
+    convolutions: tuple[int, ...] = (24, 48, 64)
     upper: tuple[int, ...] = (128, 96)
-    convolutions: tuple[int, ...] = (16, 16)
     scales: int = 3
     dense: tuple[int, ...] = (1024, 1024)
     side: int = 9
@@ -73,7 +74,6 @@ PRESETS = with_residual(
         samples=256,
         parzen_samples=10_000,
     ),
-    belief="mixture",
     components=10,
     steps=60_000,
 )

@@ -1,5 +1,7 @@
 """What a person may have edited of a saved run's facts, before a model is made of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,24 @@ def build(facts):
     config = registry.problem("images").presets["cpu"]
     assert config.believed == "wiener"
     return build_model(config, facts, schedule.fixed(4))
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "believed"),
+    [
+        ("mnist", {}, "mixture"),
+        ("mnist", {"network": "residual"}, "mixture"),
+        ("mnist", {"network": "residual", "belief": "wiener"}, "wiener"),
+        ("mnist", {"last_step": "fixed"}, "wiener"),
+        ("mnist", {"reverse": "epsilon"}, "normal"),
+        ("mnist", {"network": "multiscale"}, "normal"),
+        ("mnist", {"network": "neighbourhood"}, "mixture"),
+        ("cifar10", {}, "wiener"),
+        ("cifar10", {"reverse": "v"}, "normal"),
+    ],
+)
+def test_what_is_believed_of_a_pixel_if_nothing_is_said(name, flags, believed):
+    assert replace(registry.problem(name).presets["cpu"], **flags).believed == believed
 
 
 def test_second_moments_make_a_model():
