@@ -6,8 +6,9 @@ RUN_DIR is a run of ``dpm mnist``, or of another experiment on images of one siz
 halves of held-out images given the left ones. ``denoising``: images under noise of standard
 deviation 1. ``certificate``: the gap between the evidence from both sides, and rank histograms, of
 halves of images that the model draws. ``cost``: seconds, and draws that the weights leave, against
-particles and T, beside plain sampling. All in a sub-sequence of the model's steps (--steps), which
-is a model with a bound of its own.
+particles and T, beside plain sampling. ``hole``: of a run of ``dpm bark``, the hole of Figure 5
+with what is around it, of every held-out scene. All in a sub-sequence of the model's steps
+(--steps), which is a model with a bound of its own.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpm_jax import draw, posterior
+from dpm_jax.data import image_files, split
 from dpm_jax.data.patches import evenly
 from dpm_jax.evaluation import figures as pngs
 from dpm_jax.evaluation.likelihood import estimate
@@ -29,7 +31,7 @@ from dpm_jax.experiments import saved_run
 from dpm_jax.experiments.base import Units
 from dpm_jax.experiments.images import compared, figures
 from dpm_jax.experiments.images.compared import Compared, Sizes
-from dpm_jax.experiments.images.restored import SHOWN, left_half
+from dpm_jax.experiments.images.restored import HOLE, SHOWN, left_half
 from dpm_jax.process import Process
 from dpm_jax.sampling import skip
 from dpm_jax.sampling.certificate import ranks, sandwich
@@ -45,6 +47,13 @@ HALVES = {
     "smc": Sizes(8, 4),
     "gibbs": Sizes(3, 4, 11),
 }
+HOLES = {  # a particle of a window takes memory as fifty small images do
+    "replace": Sizes(4, 2),
+    "path": Sizes(4, 2),
+    "smc": Sizes(4, 2),
+    "gibbs": Sizes(2, 2, 6),
+}
+AROUND = 16  # pixels on each side of a hole
 NOISY = {"enter": Sizes(32, 1), "smc": Sizes(8, 4), "gibbs": Sizes(3, 4, 11)}
 
 
@@ -68,17 +77,52 @@ def halves(
     process: Process, images: np.ndarray, grey: Callable, out: Path, ways: list[str]
 ) -> None:
     """The right half given the left: a table and a picture."""
-    mask = left_half(process.event_shape)
-    asked = {way: sizes for way, sizes in HALVES.items() if way in ["replace", *ways]}
+    inpainting(process, images, left_half(process.event_shape), HALVES, grey, out, ways)
+
+
+def hole(process: Process, scenes: np.ndarray, grey: Callable, out: Path, ways: list[str]) -> None:
+    """A hole in the middle of every window: a table and a picture."""
+    mask = np.ones(scenes.shape[1:], bool)
+    mask[AROUND : AROUND + HOLE, AROUND : AROUND + HOLE] = False
+    larger = replace(process, event_shape=mask.shape)
+    inpainting(larger, scenes, mask, HOLES, grey, out, ways)
+
+
+def inpainting(
+    process: Process,
+    images: np.ndarray,
+    mask: np.ndarray,
+    sizes: dict[str, Sizes],
+    grey: Callable,
+    out: Path,
+    ways: list[str],
+) -> None:
+    """What is not under the mask, given what is."""
+    asked = {way: size for way, size in sizes.items() if way in ["replace", *ways]}
     found = compared.compare(
         process, images, lambda x, rng: known(x, mask), ~mask, asked, KEY, progress=True
     )
     table(found, "replace")
     rows = {"image": images, "given": np.where(mask, images, np.float32(0))}
     rows |= {way: of.draws[:, 0] for way, of in found.items()}
-    rows |= {f"{way}, mean of {of.draws.shape[1]}": of.draws.mean(1) for way, of in found.items()}
-    rows.pop("replace, mean of 1")  # one run
+    means = {f"{way}, mean of {of.draws.shape[1]}": of.draws for way, of in found.items()}
+    rows |= {name: draws.mean(1) for name, draws in means.items() if draws.shape[1] > 1}
     pngs.save(figures.rows({name: grey(x[:SHOWN]) for name, x in rows.items()}), out)
+
+
+def windows(data_dir: Path, patch: int) -> np.ndarray:
+    """A hole and what is around it, as often as it goes into the held-out scenes."""
+    side = HOLE + 2 * AROUND
+    scenes = split.split(image_files.read(data_dir, any_size=True), patch=patch).heldout
+    found = [
+        np.asarray(scene)[top : top + side, left : left + side]
+        for scene in scenes
+        for top in range(0, scene.shape[0] - side + 1, side)
+        for left in range(0, scene.shape[1] - side + 1, side)
+    ]
+    if not found:
+        raise SystemExit(f"error: no held-out scene of {data_dir} has {side} pixels a side")
+    return np.stack(found)
 
 
 def denoising(
@@ -160,7 +204,7 @@ def main() -> None:
     """One part of the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("part", choices=("halves", "denoising", "certificate", "cost"))
+    parser.add_argument("part", choices=("halves", "hole", "denoising", "certificate", "cost"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--ways", nargs="+", default=["path", "smc", "gibbs"])
     parser.add_argument("--steps", type=int, default=50)
@@ -176,8 +220,11 @@ def main() -> None:
         certificate(process, asked.simulations, asked.particles)
     else:
         config: Any = run.config
-        heldout = run.problem.build(replace(config, data_dir=asked.data_dir)).data.heldout
-        images = heldout[evenly(len(heldout), asked.images)]
+        if asked.part == "hole":
+            images = run.from_data(windows(asked.data_dir, config.patch))
+        else:
+            heldout = run.problem.build(replace(config, data_dir=asked.data_dir)).data.heldout
+            images = heldout[evenly(len(heldout), asked.images)]
         scale = run.facts["range"]
 
         def grey(x: np.ndarray) -> np.ndarray:
@@ -186,7 +233,7 @@ def main() -> None:
         if asked.part == "cost":
             cost(process, images[0])
         else:
-            part = {"halves": halves, "denoising": denoising}[asked.part]
+            part = {"halves": halves, "hole": hole, "denoising": denoising}[asked.part]
             part(process, images, grey, asked.out, asked.ways)
     print(f"\n{time.perf_counter() - start:.0f} s")
 

@@ -75,15 +75,12 @@ def bridge(
         posterior, xt=xt, beta=beta, log_alpha_bar_prev=log_alpha_bar_prev, activity=activity
     )
     after_one, after_zero = after(jnp.ones_like(xt)), after(jnp.zeros_like(xt))
-    one, zero = log_sigmoid(belief.logits), log_sigmoid(-belief.logits)
+    one, zero = _log_each(belief.logits)
+    (r_1, not_r_1), (r_0, not_r_0) = _log_each(after_one.logits), _log_each(after_zero.logits)
     # log of P₁ r₁ + P₀ r₀, and of its complement, term by term: r₀ may be 1e-9. At t = 1, r₁ = 1
-    # and r₀ = 0: their logits are ±inf, and log_sigmoid and logaddexp carry them without a NaN.
-    log_p = jnp.logaddexp(
-        one + log_sigmoid(after_one.logits), zero + log_sigmoid(after_zero.logits)
-    )
-    log_not_p = jnp.logaddexp(
-        one + log_sigmoid(-after_one.logits), zero + log_sigmoid(-after_zero.logits)
-    )
+    # and r₀ = 0: their logits are ±inf, and _log_each and logaddexp carry them without a NaN.
+    log_p = jnp.logaddexp(one + r_1, zero + r_0)
+    log_not_p = jnp.logaddexp(one + not_r_1, zero + not_r_0)
     return Bernoulli(log_p - log_not_p)
 
 
@@ -117,8 +114,8 @@ def step_entropy(dist: Bernoulli, beta: Scalar, *, activity: float) -> Scalar:
 
 def kl(q: Bernoulli, p: Bernoulli) -> Scalar:
     """KL(q ‖ p) = Σ q log(q/p) + (1-q) log((1-q)/(1-p)), nats."""
-    ones = sigmoid(q.logits) * (log_sigmoid(q.logits) - log_sigmoid(p.logits))
-    zeros = sigmoid(-q.logits) * (log_sigmoid(-q.logits) - log_sigmoid(-p.logits))
+    of_q, of_p = _log_each(q.logits), _log_each(p.logits)
+    ones, zeros = (jnp.exp(a) * (a - b) for a, b in zip(of_q, of_p, strict=True))
     return jnp.sum(ones + zeros)
 
 
@@ -192,6 +189,12 @@ def mean(dist: Bernoulli) -> Event:
 def lean(dist: Bernoulli, log_r: Callable[[Event], Scalar], x: Event) -> Bernoulli:
     """``dist`` itself: log r of bits has no slope that would tell of its other values."""
     return dist
+
+
+def _log_each(logits: Event) -> tuple[Event, Event]:
+    """Log p and log(1 - p), with the one logarithm that both need."""
+    rest = jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    return jnp.minimum(logits, 0) - rest, jnp.minimum(-logits, 0) - rest
 
 
 def _bit_entropy(logits: Event) -> Event:
