@@ -1,4 +1,4 @@
-"""Whether our networks and PyTorch's are the same: equal KLs and gradients at equal parameters.
+"""Whether our networks and PyTorch's are the same: KLs, gradients and draws, of equal parameters.
 
 Both are given the same x_0, t and noise, so that nothing is left to chance.
 """
@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import peers
 import torch
+import twins
 from tasks import Task, parameters
 from twins import Twin
 
 from dpm_jax import bound
 from dpm_jax.kernels import gaussian
 from dpm_jax.process import bind
+from dpm_jax.schedule import at
 from dpm_jax.training import times
 
 EXAMPLES, TIMES = 4, 3
@@ -28,7 +30,7 @@ def flat(tree: Any) -> dict[str, np.ndarray]:
 
 
 def same(task: Task, twin: Twin) -> float:
-    """The largest difference, of the step KLs or of a gradient, relative to its largest entry.
+    """The largest difference, of step KLs, of draws or a gradient, relative to its largest entry.
 
     Raises:
         ValueError: if it is more than float32 accounts for.
@@ -56,13 +58,26 @@ def same(task: Task, twin: Twin) -> float:
         kl, prior_kl = jax.vmap(at_step)(jnp.asarray(t), jnp.asarray(x0), jnp.asarray(ours_noise))
         return kl.mean() + prior_kl.mean(), kl
 
+    def ours_drawn(params: Any) -> jax.Array:
+        process = bind(task.model, params)
+
+        def of_one(t: Any, xt: Any, eps: Any) -> Any:
+            return process.kernel.transport(process.reverse(xt, t, at(process.schedule, t)), eps)
+
+        at_step = jax.vmap(of_one, in_axes=(None, 0, 0))
+        return jax.vmap(at_step)(jnp.asarray(t), jnp.asarray(x0), jnp.asarray(ours_noise))
+
     (_, kl), grads = jax.jit(jax.value_and_grad(ours, has_aux=True))(params)
     p = peers.parameters(flat(params), channels_last=False)
     theirs, prior_kl = peers.value(
         twin, p, torch.from_numpy(x0), torch.from_numpy(noise), torch.from_numpy(t).long()
     )
     (theirs.mean() + prior_kl.mean()).backward()
+    xt, their_t = torch.from_numpy(x0), torch.from_numpy(t).long()
+    step = twins.steps_at(twin.schedule(p), their_t, x0.ndim - 1)
+    drawn = twin.draw(xt, step, twin.read_out(p, xt, their_t), torch.from_numpy(noise))
     pairs = [(np.asarray(kl), theirs.detach())]
+    pairs += [(np.asarray(jax.jit(ours_drawn)(params)), drawn.detach())]
     for name, grad in flat(grads).items():
         peer = p[name].grad
         if peer is not None:
