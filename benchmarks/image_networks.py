@@ -30,6 +30,7 @@ def measured(flags: str, data_dir: Path) -> str:
     """A row of the table: the flags, and what their training came to."""
     problem = registry.problem("mnist")
     shared = ["--data-dir", str(data_dir), "--grade-steps", "0", "--heldout-examples", "500"]
+    shared += ["--batch-size", "128"]
     config = command_line.parse("", problem.presets["cpu"], [*flags.split(), *shared])
     experiment = problem.build(config)
     model, data = experiment.model, experiment.data
