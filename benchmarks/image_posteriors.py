@@ -151,7 +151,7 @@ def certificate(process: Process, simulations: int, particles: int) -> None:
 
     print("Ranks of the sum of two columns along the edge:\n")
     print("| way | ranks | p |\n|---|---|---|")
-    for way, particles in (("replace", 2), ("path", 8), ("gibbs", 3)):
+    for way, few in (("replace", 2), ("path", 8), ("gibbs", 3)):
         found = ranks(
             process,
             observe,
@@ -160,7 +160,7 @@ def certificate(process: Process, simulations: int, particles: int) -> None:
             method=way,
             simulations=8 * simulations,
             draws=4,
-            particles=particles,
+            particles=few,
             sweeps=4,
             progress=True,
         )
