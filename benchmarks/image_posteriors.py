@@ -43,13 +43,13 @@ NOISE = 1.0
 # Draws for each image are particles · runs; of gibbs, three quarters of sweeps · runs.
 HALVES = {
     "replace": Sizes(32, 1),
-    "path": Sizes(8, 4),
+    "path": Sizes(2, 16),  # rather many paths than many particles on each
     "smc": Sizes(8, 4),
     "gibbs": Sizes(3, 4, 11),
 }
 HOLES = {  # a particle of a window takes memory as fifty small images do
     "replace": Sizes(4, 2),
-    "path": Sizes(4, 2),
+    "path": Sizes(2, 4),
     "smc": Sizes(4, 2),
     "gibbs": Sizes(2, 2, 6),
 }

@@ -13,7 +13,7 @@ from dpm_jax.sampling.knowledge import one_path
 from dpm_jax.sampling.observation import known
 
 STEPS = 50  # of the sub-sequence: particles take a slope at every step
-WAYS = {"replace": Sizes(16, 1), "path": Sizes(8, 2)}
+WAYS = {"replace": Sizes(16, 1), "path": Sizes(2, 8)}  # rather many paths than many on each
 
 
 def halves(subject: Subject, key: PRNGKey) -> Found:
