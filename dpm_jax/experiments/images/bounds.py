@@ -3,17 +3,19 @@
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from dpm_jax import scaling
 from dpm_jax.array_types import Float, PRNGKey
 from dpm_jax.evaluation import report
-from dpm_jax.evaluation.likelihood import Likelihood, estimate
+from dpm_jax.evaluation.likelihood import Likelihood, estimate, evaluate
 from dpm_jax.experiments.images import yardsticks
 from dpm_jax.experiments.images.restored import Subject
 from dpm_jax.process import Process
 from dpm_jax.sampling.draw import chunk_of, draw
 
+LEARNED = 500  # training images, at most, that are measured beside the held-out ones
 AT_ONCE = 2**21  # numbers in a batch of images: activations take about a hundred times as many
 
 
@@ -64,6 +66,28 @@ def numbers(subject: Subject, likelihood: Likelihood) -> dict[str, Any]:
         },
         "beta_1": float(subject.process.schedule.beta[0]),
     }
+
+
+def of_learned(subject: Subject, times: int, key: PRNGKey) -> dict[str, Any]:
+    """Bits per dimension of images that were learned from, as many as are held out, or ``LEARNED``.
+
+    By how much they are fewer than the held-out images' is over-fitting.
+    """
+    dataset, process = subject.data.dataset, subject.process
+    count = min(LEARNED, len(dataset.heldout))
+    batch_key, bound_key = jax.random.split(key)
+    images = jax.jit(dataset.batch, static_argnums=2)(dataset.train, batch_key, count)
+    likelihood = evaluate(
+        process,
+        np.asarray(images),
+        bound_key,
+        times=times,
+        chunk=chunk_of_images(process, times),
+        progress=False,
+    )
+    bits = estimate(code(subject, density(subject, likelihood)))
+    name = yardsticks.per_dimension(subject.data)
+    return {"learned_images": {"images": count, **report.pair(name, bits)}}
 
 
 def freely(subject: Subject, count: int, key: PRNGKey) -> np.ndarray:

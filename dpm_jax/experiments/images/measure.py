@@ -49,11 +49,12 @@ class Keys(NamedTuple):
     interpolation: PRNGKey
     steps: PRNGKey
     rates: PRNGKey
+    learned: PRNGKey
 
 
 def keys(seed: int) -> Keys:
     """The keys of a seed."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 9))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 10))
 
 
 def measure(
@@ -78,6 +79,7 @@ def measure(
     likelihood = (
         likelihood if found.add("likelihood", bounds.numbers, subject, likelihood) else None
     )
+    found.add("learned images", bounds.of_learned, subject, times, key.learned)
     moments = yardsticks.compare(found, config, subject, likelihood)
     if config.believes:
         one = bounds.chunk_of_images(process, 1)

@@ -34,6 +34,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
             if not key or key in result
         ),
         *([f"  no Gaussian: {missing}"] if missing else []),
+        *_learned(result.get("learned_images"), dimension),
         *_codecs(result.get("codecs")),
         *_denoising(result.get("denoising")),
         *_grade(result.get("grade")),
@@ -56,6 +57,12 @@ def _codecs(said: Mapping[str, Any] | None) -> list[str]:
         f"PNG {said['png_sheet_bits_per_dimension']:.4f}, "
         f"lossless WebP {said['webp_sheet_bits_per_dimension']:.4f}",
     ]
+
+
+def _learned(said: Mapping[str, Any] | None, dimension: str) -> list[str]:
+    if said is None:
+        return []
+    return [report.line(said, f"−K of {said['images']} that were learned", dimension)]
 
 
 def _grade(said: Mapping[str, Any] | None) -> list[str]:

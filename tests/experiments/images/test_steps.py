@@ -125,3 +125,22 @@ def test_what_a_first_noise_costs(told):
     # At the run's own noise, hardly anything.
     assert bits["levels"]["last_step"][2] == pytest.approx(truth.mean, abs=0.2)
     assert not set(bits["levels"]["steps"][1:]) & {0.0}
+
+
+def test_images_that_were_learned_are_measured_and_no_others(subject):
+    one, asked = subject.heldout[0], []
+
+    def batch(train, key, size):
+        asked.append((train.shape, size))
+        return np.repeat(one[None], size, axis=0)
+
+    dataset = subject.data.dataset._replace(batch=batch)
+    given = subject._replace(data=subject.data._replace(dataset=dataset))
+    found = bounds.of_learned(given, subject.process.schedule.steps - 1, KEYS.learned)
+    found = found["learned_images"]
+    assert asked == [(dataset.train.shape, len(subject.heldout))]
+    K = evaluate(subject.process, np.repeat(one[None], 400, 0), KEYS.bound, progress=False)
+    expected = estimate(bounds.code(subject, bounds.density(subject, K)))
+    error = np.hypot(found["bits_per_dimension_se"], expected.se)
+    assert 0 < error < 1
+    assert abs(found["bits_per_dimension"] - expected.mean) < 5 * error
