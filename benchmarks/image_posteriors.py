@@ -216,7 +216,7 @@ def main() -> None:
     else:
         config: Any = run.config
         if asked.part == "hole":
-            images = run.from_data(windows(asked.data_dir, config.patch))
+            images = run.from_data(windows(asked.data_dir, config.patch)[: asked.images])
         else:
             heldout = run.problem.build(replace(config, data_dir=asked.data_dir)).data.heldout
             images = heldout[evenly(len(heldout), asked.images)]
