@@ -45,9 +45,8 @@ class ImageConfig(RunConfig):
             "neighbourhood", small images of one size, of whole levels, on a CPU.
         belief: of "bridge", about a pixel: "normal", shifted from what x_t says of it by itself;
             "wiener", a normal shifted from what second moments make of a square around it; or a
-            "mixture" over grey levels. By default the mixture where network is neighbourhood,
-            normal where it is multiscale or reverse not bridge, wiener where last_step is fixed,
-            and else what the script says is best of its images.
+            "mixture" over grey levels. By default mixture where network is neighbourhood, normal
+            where it is multiscale or reverse not bridge; else wiener, of MNIST's levels mixture.
         convolutions: features of each 3×3 convolution ("multiscale"), of each block of two
             ("residual"), or of each resolution, every one half of the last ("unet").
         scales: of "multiscale", resolutions of each convolution.
@@ -191,13 +190,10 @@ class ImageConfig(RunConfig):
     @property
     def believed(self) -> BeliefName:
         """What is believed about a pixel: if it is not said, as the network wants it."""
-        if self.belief is not None:
-            return self.belief
-        if self.network == "neighbourhood":
-            return "mixture"
-        if self.network == "multiscale" or self.reverse != "bridge":
-            return "normal"
-        return "wiener" if self.last_step == "fixed" else self.USUAL
+        usual: dict[NetworkName, BeliefName] = {"multiscale": "normal", "neighbourhood": "mixture"}
+        of_levels = "wiener" if self.last_step == "fixed" else self.USUAL
+        by_network = usual.get(self.network, of_levels if self.reverse == "bridge" else "normal")
+        return self.belief or by_network
 
     @property
     def any_size(self) -> bool:

@@ -17,7 +17,7 @@ def points():
     """Of the exact process, whose K at every T is the ceiling."""
     family = schedule.learned(6, 3e-3 * LAW.variance, spacing=0.0)
     process = limits.exact_process(LAW, family.apply(family.init()))
-    data = roll.load(LAW, train=1, heldout=2_000, seed=0)
+    data = roll.load(LAW, train=1, heldout=8_000, seed=0)
 
     def log_q(x):
         return limits.log_density(LAW, x) / NATS_PER_BIT
