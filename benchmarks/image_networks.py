@@ -29,9 +29,9 @@ ROWS = (
 def measured(flags: str, data_dir: Path) -> str:
     """A row of the table: the flags, and what their training came to."""
     problem = registry.problem("mnist")
-    shared = ["--data-dir", str(data_dir), "--grade-steps", "0", "--heldout-examples", "500"]
-    shared += ["--batch-size", "128"]
-    config = command_line.parse("", problem.presets["cpu"], [*flags.split(), *shared])
+    shared = ["--batch-size", "128", "--grade-steps", "0", "--heldout-examples", "500"]
+    words = [*flags.split(), *shared, "--data-dir", str(data_dir)]
+    config = command_line.parse("", problem.presets["cpu"], words)
     experiment = problem.build(config)
     model, data = experiment.model, experiment.data
     program = prepare(model, data.train, config, data.batch)

@@ -49,8 +49,9 @@ class Config(ImageConfig):
     steps: int = 8_000
     batch_size: int = 64
     convolutions: tuple[int, ...] = (24, 48, 64)
-    upper: tuple[int, ...] = (128, 96)
     scales: int = 3
+    # Upper, dense and side are what --network neighbourhood is good with.
+    upper: tuple[int, ...] = (128, 96)
     dense: tuple[int, ...] = (1024, 1024)
     side: int = 9
     components: int = 12
