@@ -17,7 +17,7 @@ from jax.nn import logsumexp
 from dpm_jax.array_types import Array, Event, Float, ReadOut, Scalar
 from dpm_jax.kernels.base import Distribution, Kernel
 from dpm_jax.kernels.gaussian import LEAST_VARIANCE, Normal
-from dpm_jax.lattice import restrict
+from dpm_jax.lattice import alike, restrict
 from dpm_jax.levels import Grid
 from dpm_jax.reverse import Guess
 from dpm_jax.schedule import Coefficients
@@ -139,7 +139,8 @@ def _belief(
     middle = (normals * own).sum(-1) / total
     across = joint.variance[..., number:] + (own - middle[..., None]) ** 2
     spread = (normals * across).sum(-1) / total
-    log_mass, middle, spread = restrict(grid, Normal(middle, jnp.maximum(spread, LEAST_VARIANCE)))
+    widest = Normal(middle, jnp.maximum(spread, LEAST_VARIANCE))
+    log_mass, middle, spread = restrict(grid, widest, alike(grid.levels))
     total = total * jnp.exp(jnp.maximum(log_mass, LEAST_LOG_MASS))
     return _Belief(joint, highest, weight[..., :number], total, Normal(middle, spread))
 

@@ -12,6 +12,7 @@ from dpm_jax.experiments.images.config import ImageConfig
 
 if TYPE_CHECKING:
     from dpm_jax.beliefs import Belief
+    from dpm_jax.lattice import Neighbours
     from dpm_jax.levels import Grid
     from dpm_jax.mixture import Components
     from dpm_jax.process import LastStep, Model
@@ -113,13 +114,37 @@ def _belief(config: ImageConfig, facts: Mapping[str, Any]) -> Belief:
 
     if config.believed == "mixture":
         return beliefs.mixed(_grid(facts), _components(facts))
-    shift = partial(lattice.Bridge, _grid(facts)) if _on_levels(facts) else reverse.shifted
+    shift = reverse.shifted
+    if _on_levels(facts):
+        shift = partial(lattice.Bridge, _grid(facts), _neighbours(facts))
     if config.believed == "wiener":
         return beliefs.from_second_moments(_surroundings(facts), shift)
     form = reverse.named(config.reverse, config.variance)
     if config.reverse == "bridge":
         form = shift(reverse.under_prior)
     return beliefs.normal(facts["finest"], octaves=config.octaves, form=form)
+
+
+def _neighbours(facts: Mapping[str, Any]) -> Neighbours:
+    """How often each grey level is used, as it was saved: a person may have edited it.
+
+    Before it was counted, all were taken to be used alike.
+    """
+    import numpy as np
+
+    from dpm_jax import lattice
+
+    if "level_counts" not in facts:
+        return lattice.alike(LEVELS)
+    try:
+        counts = np.array(facts["level_counts"], np.float64)
+    except (TypeError, ValueError):
+        counts = np.full(1, np.nan)
+    if not (counts.shape == (LEVELS,) and (counts >= 0).all() and 0 < counts.sum() < math.inf):
+        raise ValueError(
+            f"level_counts must be {LEVELS} numbers from 0, not all 0, got {facts['level_counts']}"
+        )
+    return lattice.as_used(counts)
 
 
 def _surroundings(facts: Mapping[str, Any]) -> Surroundings:

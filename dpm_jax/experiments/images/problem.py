@@ -121,22 +121,25 @@ def _believed(config: ImageConfig, data: ImageData, last_step: str) -> dict[str,
 
     from dpm_jax import mixture, scaling, wiener
 
+    facts: dict[str, Any] = {}
+    if last_step in ON_LEVELS:
+        counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
+        facts["level_counts"] = counts.tolist()
+        if config.believed == "mixture":
+            parts = mixture.components(counts, config.components, config.components // 2)
+            return {"components": {name: list(values) for name, values in parts._asdict().items()}}
+    elif config.believed == "mixture":
+        raise ValueError(
+            "belief must be normal or wiener for images of real numbers, got mixture "
+            f"(network {config.network}): they have no grey levels"
+        )
     if config.believed == "wiener":
         shortest = min(data.dataset.heldout.shape[1:3])
         side = min(config.side, shortest - 1 + shortest % 2)  # odd
         pixels = data.pixels(FIELDS, seed=config.seed).astype(np.float64) + 0.5 * data.grain
         fields = scaling.standardise(data.scaling, pixels).astype(np.float64)
-        return {"autocovariance": wiener.autocovariance(fields, side).tolist()}
-    if config.believed != "mixture":
-        return {}
-    if last_step not in ON_LEVELS:
-        raise ValueError(
-            "belief must be normal or wiener for images of real numbers, got mixture "
-            f"(network {config.network}): they have no grey levels"
-        )
-    counts = np.bincount(data.dataset.train.ravel(), minlength=LEVELS)
-    parts = mixture.components(counts, config.components, config.components // 2)
-    return {"components": {name: list(values) for name, values in parts._asdict().items()}}
+        facts["autocovariance"] = wiener.autocovariance(fields, side).tolist()
+    return facts
 
 
 def _beta_1(std: float) -> float:
