@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from dpm_jax import schedule
+from dpm_jax.data.dataset import Images
 from dpm_jax.experiments import registry
+from dpm_jax.experiments.images import problem
 from dpm_jax.experiments.images.model import build_model
 
 FACTS = {
@@ -63,3 +65,23 @@ def test_second_moments_make_a_model():
 def test_second_moments_that_no_run_writes_are_refused(value):
     with pytest.raises(ValueError, match="autocovariance must be finite"):
         build(FACTS | {"autocovariance": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "text", 1.0, [1] * 255, [-1] + [1] * 255, [0] * 256, [float("nan")] * 256, [[1]] * 256],
+)
+def test_counts_of_levels_that_no_run_writes_are_refused(value):
+    with pytest.raises(ValueError, match="level_counts must be 256 numbers from 0, not all 0"):
+        build(FACTS | {"level_counts": value})
+
+
+def test_a_model_knows_which_levels_the_training_images_use():
+    rng = np.random.default_rng(0)
+    images = Images(*(rng.choice([3, 40, 255], (n, 8, 8, 1)).astype(np.uint8) for n in (20, 4)))
+    config = registry.problem("images").presets["cpu"]
+    facts = problem.experiment(config, images).facts
+    assert np.nonzero(facts["level_counts"])[0].tolist() == [3, 40, 255]
+    assert facts["level_counts"][40] == (images.train == 40).sum()
+    real = Images(*(part.astype(np.float32) for part in images))
+    assert "level_counts" not in problem.experiment(config, real).facts
