@@ -71,12 +71,14 @@ def bridge(
     belief: Bernoulli, xt: Event, beta: Scalar, log_alpha_bar_prev: Scalar, *, activity: float
 ) -> Bernoulli:
     """Σ_k P(x_0 = k) q(x_{t-1} | x_t, x_0 = k), per bit, for x_0 ~ belief."""
-    after = partial(
-        posterior, xt=xt, beta=beta, log_alpha_bar_prev=log_alpha_bar_prev, activity=activity
+    # Of the four pairs of x_0 and x_t, not of every bit: log r and log(1 - r), r for x_{t-1} = 1.
+    seen, x0 = jnp.meshgrid(jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0]))
+    pairs = posterior(x0, seen, beta, log_alpha_bar_prev, activity=activity)
+    of_r, of_rest = _log_each(pairs.logits)
+    (r_1, not_r_1), (r_0, not_r_0) = (
+        (jnp.where(xt > 0.5, a[1], a[0]) for a in each) for each in zip(of_r, of_rest, strict=True)
     )
-    after_one, after_zero = after(jnp.ones_like(xt)), after(jnp.zeros_like(xt))
     one, zero = _log_each(belief.logits)
-    (r_1, not_r_1), (r_0, not_r_0) = _log_each(after_one.logits), _log_each(after_zero.logits)
     # log of P₁ r₁ + P₀ r₀, and of its complement, term by term: r₀ may be 1e-9. At t = 1, r₁ = 1
     # and r₀ = 0: their logits are ±inf, and _log_each and logaddexp carry them without a NaN.
     log_p = jnp.logaddexp(one + r_1, zero + r_0)
