@@ -78,9 +78,9 @@ def bridge(
     (r_1, not_r_1), (r_0, not_r_0) = (
         (jnp.where(xt > 0.5, a[1], a[0]) for a in each) for each in zip(of_r, of_rest, strict=True)
     )
-    one, zero = _log_each(belief.logits)
-    # log of P₁ r₁ + P₀ r₀, and of its complement, term by term: r₀ may be 1e-9. At t = 1, r₁ = 1
-    # and r₀ = 0: their logits are ±inf, and _log_each and logaddexp carry them without a NaN.
+    # log P₁ and log P₀ above the larger of both; then of P₁ r₁ + P₀ r₀ and its complement, term by
+    # term: r₀ may be 1e-9. At t = 1, r₁ = 1 and r₀ = 0: logits are ±inf, which logaddexp carries.
+    one, zero = jnp.minimum(belief.logits, 0), jnp.minimum(-belief.logits, 0)
     log_p = jnp.logaddexp(one + r_1, zero + r_0)
     log_not_p = jnp.logaddexp(one + not_r_1, zero + not_r_0)
     return Bernoulli(log_p - log_not_p)
@@ -179,8 +179,8 @@ def tilt(dist: Bernoulli, log_r: Callable[[Event], Scalar]) -> Bernoulli:
 
 def overlap(dist: Bernoulli, other: Bernoulli) -> Event:
     """Log of p₁ r₁ + p₀ r₀, per bit, nats."""
-    one = log_sigmoid(dist.logits) + log_sigmoid(other.logits)
-    return jnp.logaddexp(one, log_sigmoid(-dist.logits) + log_sigmoid(-other.logits))
+    (one, zero), (r_one, r_zero) = _log_each(dist.logits), _log_each(other.logits)
+    return jnp.logaddexp(one + r_one, zero + r_zero)
 
 
 def mean(dist: Bernoulli) -> Event:
