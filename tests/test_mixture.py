@@ -55,7 +55,8 @@ def test_the_belief_is_the_posterior_over_all_levels(seed):
     x0 = rng.choice(AT, p=prior(readout))
     xt = np.exp(0.5 * log_alpha_bar) * (x0 + noise * rng.normal())
     with jax.enable_x64(True):
-        found = believed(jnp.asarray(readout)[None], jnp.asarray([xt]), jnp.asarray(log_alpha_bar))
+        read, at = jnp.asarray(readout)[None], jnp.asarray(log_alpha_bar)
+        found = jax.device_get(believed(read, jnp.asarray([xt]), at))
     mean, variance = posterior(readout, xt, log_alpha_bar)
     # Two things are not exact: normals reach past the ends of the grid, and at a noise of a level
     # their sum is taken for one normal. Both are small beside what is left open.
