@@ -53,6 +53,7 @@ HOLES = {  # a particle of a window takes memory as fifty small images do
     "smc": Sizes(4, 2),
     "gibbs": Sizes(2, 2, 6),
 }
+ENOUGH = 8  # draws for a mean that shows none of them
 AROUND = 16  # pixels on each side of a hole
 NOISY = {"enter": Sizes(32, 1), "smc": Sizes(8, 4), "gibbs": Sizes(3, 4, 11)}
 
@@ -106,7 +107,7 @@ def inpainting(
     rows = {"image": images, "given": np.where(mask, images, np.float32(0))}
     rows |= {way: of.draws[:, 0] for way, of in found.items()}
     means = {f"{way}, mean of {of.draws.shape[1]}": of.draws for way, of in found.items()}
-    rows |= {name: draws.mean(1) for name, draws in means.items() if draws.shape[1] > 1}
+    rows |= {name: draws.mean(1) for name, draws in means.items() if draws.shape[1] >= ENOUGH}
     pngs.save(figures.rows({name: grey(x[:SHOWN]) for name, x in rows.items()}), out)
 
 

@@ -145,7 +145,7 @@ def tables() -> None:
     print("\n| problem | log Ẑ from below | from above | gap, nats | median |")
     print("|---|---|---|---|---|")
     for problem in problems[1:]:
-        found = sandwich(problem.process, problem.observe, KEY, simulations=50, particles=128)
+        found = sandwich(problem.process, problem.observe, KEY, simulations=50, particles=256)
         gap, error = found.gap
         ends = f"{found.below.mean():.3f} | {found.above.mean():.3f}"
         median = np.median(found.above - found.below)

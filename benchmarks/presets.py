@@ -69,6 +69,7 @@ def model_of(name: str, config: Any) -> Model:
             np.random.default_rng(0).normal(size=(1, side, side, channels)), config.side
         ).tolist(),
         "components": {key: list(values) for key, values in parts._asdict().items()},
+        "level_counts": counts.tolist(),
     }
     family = schedule.learned(config.timesteps, 1e-6, spacing=0.0, knots=16)
     return registry.problem(name).model(config, facts, family)

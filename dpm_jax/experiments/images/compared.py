@@ -128,11 +128,11 @@ def inside(
 ) -> Bool[np.ndarray, " k"]:
     """Whether the truth's rank among the draws is one of the middle 80%.
 
-    It counts as one draw more; where others are the same, as so many pixels are, chance orders
-    them: so the middle has 80% where draws are right, of grey levels too.
+    It counts as one draw more, of the weight that each of the effective draws has; where others
+    are the same, as so many pixels are, chance orders them: so the middle has 80% where draws are
+    right, of grey levels and of few draws too.
     """
-    below, same = weight @ (x < own), weight @ (x == own)
-    one = 1 / len(x)
+    below, same, one = weight @ (x < own), weight @ (x == own), (weight**2).sum()
     rank = (below + rng.random(len(own)) * (same + one)) / (1 + one)
     return np.abs(rank - 0.5) < INTERVAL / 2
 

@@ -20,6 +20,13 @@ def test_draws_of_the_truths_law_cover_it(levels, weighted):
     assert covered.mean() == pytest.approx(INTERVAL, abs=5 * 0.4 / 20_000**0.5 + 0.004)
 
 
+def test_the_truth_counts_as_much_as_one_of_the_draws_that_weights_leave():
+    rng = np.random.default_rng(0)
+    x, own = rng.random((8, 20_000)), rng.random(20_000)
+    covered = inside(np.array([0, 1, 0, 1, 1, 0, 0, 1]) / 4, x, own, rng)
+    assert covered.mean() == pytest.approx(INTERVAL, abs=5 * 0.4 / 20_000**0.5)
+
+
 def test_draws_that_are_too_narrow_cover_less():
     rng = np.random.default_rng(0)
     x, own = 0.5 * rng.normal(size=(100, 5_000)), rng.normal(size=5_000)
