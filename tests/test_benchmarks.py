@@ -101,3 +101,26 @@ def test_parameters_of_the_check_are_nowhere_zero(module):
     task = module("tasks")
     model = models.gaussian_mlp((2,), schedule.learned(4, 0.01), hidden=(3,))
     assert all((leaf != 0).all() for leaf in jax.tree.leaves(task.parameters(model)))
+
+
+def test_the_cost_of_work_is_measured_at_sizes_that_a_run_takes(module):
+    cost = module("cost")
+    for axis, sizes in cost.AXES.items():
+        for size in sizes:
+            cost.config_of(**cost.BASE | {axis: size})  # refuses what no run takes
+
+
+def test_growth_and_what_devices_tell_each_other_are_fitted_and_counted(module):
+    cost = module("cost")
+    sizes = np.array([10, 20, 50])
+    assert cost.exponent(sizes, 3.0 * sizes**1.5) == pytest.approx(1.5)
+    text = """
+      %sum = f32[10,2]{1,0} all-reduce(%a), to_apply=%add
+      %two = (f32[3]{0}, bf16[4]{0}) all-reduce-start(%b, %c), to_apply=%add
+      %one = f32[] all-reduce(%d), to_apply=%add
+      %not = f32[100] add(%e, %f)"""
+    assert cost.all_reduced(text) == 4 * (20 + 3 + 1) + 2 * 4
+    # A ring of four sends 2 · 3/4 of the gradient: within a host, 1.5 s; on 16, over hosts, more.
+    link = cost.Link(within=100.0, between=10.0, used=0.4)
+    assert cost.efficiency(3.0, 100.0, 4, link) == pytest.approx(3 / 4.5)
+    assert cost.efficiency(3.0, 16.0, 16, link) == pytest.approx(3 / 6)
