@@ -13,7 +13,7 @@ from dpm_jax.levels import Grid
 from dpm_jax.mixture import Components
 from dpm_jax.networks.conditioned import Seen
 from dpm_jax.networks.convolution import Features
-from dpm_jax.networks.multiscale import waves
+from dpm_jax.networks.fourier import waves
 from dpm_jax.reverse import Base, Form, bridge, shifted
 from dpm_jax.schedule import Coefficients
 from dpm_jax.wiener import Surroundings

@@ -17,7 +17,8 @@ from dpm_jax.kernels import binomial, gaussian
 from dpm_jax.levels import LAST_STEPS, Grid
 from dpm_jax.mixture import Components
 from dpm_jax.networks.conditioned import Conditioned
-from dpm_jax.networks.mlp import MLP, fourier_features, signs
+from dpm_jax.networks.fourier import fourier_features
+from dpm_jax.networks.mlp import MLP, signs
 from dpm_jax.networks.multiscale import MultiScale
 from dpm_jax.networks.neighbourhood import Neighbourhood
 from dpm_jax.networks.rbf import RBF

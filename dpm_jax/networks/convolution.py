@@ -42,16 +42,18 @@ def _backward(residuals: tuple[Image, Kernel], grad: Features) -> tuple[Image, K
     x, kernel = residuals
     # By the image: the adjoint of a convolution is one with the kernel turned around.
     by_image = _by_xla(grad, jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
-    # dy/dkernel[i, j]: the image shifted by (i, j), times the gradient, summed over pixels.
+    # dy/dkernel[i, j]: the image moved by (i, j), times the gradient, summed over pixels. Columns
+    # move in the image and rows in the gradient, so that a row of the kernel is one wide product.
     rows, columns = kernel.shape[:2]
     height, width = x.shape[:2]
-    padded = jnp.pad(x, ((rows // 2,) * 2, (columns // 2,) * 2, (0, 0)))
+    wide = jnp.pad(x, ((0, 0), (columns // 2,) * 2, (0, 0)))
+    high = jnp.pad(grad, ((rows // 2,) * 2, (0, 0), (0, 0)))
+    moved = jnp.stack([wide[:, j : j + width] for j in range(columns)])
     products = [
-        jnp.tensordot(padded[i : i + height, j : j + width], grad, axes=((0, 1), (0, 1)))
-        for i in range(rows)
-        for j in range(columns)
+        jnp.tensordot(moved, high[i : i + height], axes=((1, 2), (0, 1)))
+        for i in reversed(range(rows))
     ]
-    return by_image, jnp.stack(products).reshape(kernel.shape)
+    return by_image, jnp.stack(products)
 
 
 _with_products.defvjp(_forward, _backward)

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 
 from dpm_jax.array_types import Array, Float, Step
 from dpm_jax.networks.convolution import Features, Image, convolve
+from dpm_jax.networks.fourier import waves
 from dpm_jax.networks.temporal import Bumps
 
 LECUN = nn.initializers.lecun_normal(batch_axis=0)  # each bump's weights on their own
@@ -49,10 +50,9 @@ class MultiScaleConvolution(nn.Module):
         return total + bias.astype(x.dtype)[None, None]
 
 
-def waves(x: Image, *, finest: float, octaves: int) -> Features:
-    """Sin and cos of every pixel at wavelengths ``finest`` · 2^k, k = 0..octaves-1."""
-    angles = 2 * jnp.pi / finest * jnp.multiply.outer(x, 0.5 ** jnp.arange(octaves))
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1).reshape(*x.shape[:2], -1)
+def softplus(x: Features) -> Features:
+    """Log(1 + e^x) of finite numbers: jax's own, which minds the others too, takes longer."""
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
 class MultiScale(nn.Module):
@@ -96,7 +96,7 @@ class MultiScale(nn.Module):
         height, width, colours = x.shape
         h = x.astype(self.dtype)
         for features in self.convolutions:
-            h = nn.softplus(MultiScaleConvolution(features, self.scales)(h))
+            h = softplus(MultiScaleConvolution(features, self.scales)(h))
         own = waves(x, finest=self.finest, octaves=self.octaves).astype(self.dtype)
         paths = [h, x.astype(self.dtype), own]
         if self.dense:

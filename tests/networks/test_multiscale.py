@@ -10,12 +10,12 @@ from reference import jit
 
 from dpm_jax import models, schedule
 from dpm_jax.networks.convolution import _by_xla, convolve
+from dpm_jax.networks.fourier import waves
 from dpm_jax.networks.multiscale import (
     MultiScale,
     MultiScaleConvolution,
     pool,
     upsample,
-    waves,
 )
 from dpm_jax.networks.temporal import as_network
 from dpm_jax.process import init

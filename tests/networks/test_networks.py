@@ -10,7 +10,8 @@ import pytest
 from flax import linen as nn
 from reference import jit
 
-from dpm_jax.networks.mlp import MLP, fourier_features, signs, sine_and_cosine
+from dpm_jax.networks.fourier import fourier_features, sine_and_cosine
+from dpm_jax.networks.mlp import MLP, signs
 from dpm_jax.networks.rbf import RBF
 from dpm_jax.networks.temporal import Bumps, PerStep, as_network, bumps
 

@@ -14,7 +14,7 @@ from reference import jit
 from dpm_jax import models, schedule
 from dpm_jax.bound import all_steps
 from dpm_jax.networks import snr
-from dpm_jax.networks.mlp import fourier_features
+from dpm_jax.networks.fourier import fourier_features
 from dpm_jax.process import bind, init
 from dpm_jax.schedule import at, resampled
 
