@@ -8,7 +8,7 @@ levels for each pixel; --network multiscale is that of App. D.2, with its dense 
 --data-dir is a folder of TensorFlow Datasets that holds "mnist"; by default ~/tensorflow_datasets.
 Where it is not prepared yet, it is downloaded (needs the extra: pip install 'dpm_jax[prepare]').
 
-Presets: "cpu", 30 minutes on two cores; "residual", for an accelerator, twelve residual blocks of
+Presets: "cpu", 25 minutes on two cores; "residual", for an accelerator, twelve residual blocks of
 128 features at full resolution with the same mixture, batches of 256, 60,000 steps, and the Parzen
 estimate from 10,000 samples; "paper", for an accelerator too, with the network of App. D.2: four
 convolutions of 64 features over 3 scales, a dense path of 2 × 1024 units, batches of 512, 100,000
