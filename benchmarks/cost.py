@@ -189,6 +189,8 @@ def grown(axes: list[str], out: Path) -> None:
                 p = exponent(sizes, values)
                 panel.loglog(sizes, values, "o-", label=f"{name}: {p:.2f}", markersize=3)
                 panel.set_xlabel(axis)
+                panel.set_xticks(sizes, [str(size) for size in sizes], fontsize=7)
+                panel.minorticks_off()
             told = [" ".join(f"{value:.3g}" for value in each) for each in (seconds, size / 1e6)]
             fits = [f"{exponent(sizes, each):.2f}" for each in (seconds, size)]
             print(
