@@ -52,7 +52,8 @@ class MultiScaleConvolution(nn.Module):
 
 def softplus(x: Features) -> Features:
     """Log(1 + e^x) of finite numbers: jax's own, which minds the others too, takes longer."""
-    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    # min(x, -x), not -|x|: at 0 its slope is 0, as max's is 1/2, and the whole's 1/2.
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(jnp.minimum(x, -x)))
 
 
 class MultiScale(nn.Module):

@@ -15,6 +15,7 @@ from dpm_jax.networks.multiscale import (
     MultiScale,
     MultiScaleConvolution,
     pool,
+    softplus,
     upsample,
 )
 from dpm_jax.networks.temporal import as_network
@@ -130,6 +131,14 @@ def test_waves_have_the_wavelengths_they_promise():
         np.testing.assert_allclose(again[..., channels], base[..., channels], atol=1e-4)
         half = waves(x + finest * 2**k / 2, finest=finest, octaves=octaves)
         np.testing.assert_allclose(half[..., channels], -base[..., channels], atol=1e-4)
+
+
+def test_softplus_is_the_integral_of_the_sigmoid_far_out_too():
+    x = np.array([-80.0, -20, -1, -1e-6, 0, 1e-6, 1, 20, 200])
+    image = jnp.asarray(x, jnp.float32).reshape(1, -1, 1)
+    np.testing.assert_allclose(softplus(image).ravel(), np.logaddexp(0, x), rtol=3e-7)
+    slope = jit(jax.grad(lambda x: softplus(x).sum()))(image)
+    np.testing.assert_allclose(slope.ravel(), 1 / (1 + np.exp(-x)), rtol=3e-7)
 
 
 FAMILY = schedule.learned(5, 1e-3)
