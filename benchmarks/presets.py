@@ -75,6 +75,12 @@ def model_of(name: str, config: Any) -> Model:
     return registry.problem(name).model(config, facts, family)
 
 
+def images(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random grey levels, in the units in which ``model_of`` has them."""
+    levels = np.random.default_rng(0).integers(0, 256, (count, *shape))
+    return (levels / 64 - 2).astype(np.float32)
+
+
 def cost(model: Model, config: TrainConfig, platform: str) -> tuple[float, float]:
     """FLOPs and bytes of one training step."""
     examples = jax.ShapeDtypeStruct((EXAMPLES, *model.event_shape), np.float32)

@@ -92,8 +92,7 @@ def _mnist_paper() -> Task:
 def _mnist_default() -> Task:
     config = registry.problem("mnist").presets["cpu"]
     model = presets.model_of("mnist", config)
-    levels = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28, 1))
-    return Task(model, (levels / 64 - 2).astype(np.float32), config, 64, 8)
+    return Task(model, presets.images(10_000, model.event_shape), config, 64, 8)
 
 
 TASKS: dict[str, Callable[[], Task]] = {
